@@ -1,0 +1,261 @@
+//! Runs (Jobs): one execution of one Build, as a value.
+//!
+//! [`Event`] is everything that can happen to a run and, one to one, its journal. [`Run::apply`] folds one event into the state and says what
+//! follows; the same function drives production, replay after a crash, and the property tests. [`transcript`] shows the journal to people.
+//!
+//! Nothing here waits or calls anything: `engine` commits what is decided here, and only then acts on it.
+
+mod apply;
+mod event;
+#[cfg(test)]
+mod tests;
+pub mod transcript;
+
+use std::collections::VecDeque;
+
+pub use event::{Cause, Entry, Event, ModelFailure, Said};
+
+use crate::Timestamp;
+use crate::human_requests::HumanRequest;
+use crate::limits::Limits;
+use crate::turns::{Line, ToolCall};
+
+/// The tool with which a model ends its Job and hands over the result.
+pub const FINISH: &str = "finish";
+
+/// What a run is doing, as the API says it (contract 2.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nobody works on it yet, or it waits for its next try.
+    Pending,
+    /// Claimed; its first model turn is under way.
+    Starting,
+    /// At work.
+    Running,
+    /// Blocked on a person.
+    Waiting,
+    /// Done.
+    Completed,
+    /// Given up; its last message says why.
+    Failed,
+    /// Stopped by a person.
+    Interrupted,
+}
+
+impl Status {
+    /// The word of the API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether nothing more happens by itself.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Interrupted)
+    }
+}
+
+/// What a run is bound by: the operator's limits and what its Build demands of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// The limits.
+    pub limits: Limits,
+    /// The final answer must be one JSON object (`text.format` of a v1 config).
+    pub json_object: bool,
+}
+
+/// The state of a run: what its journal amounts to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    rules: Rules,
+    phase: Phase,
+    lines: Vec<Line>,
+    /// Messages that came while tools were running: the model hears them with its next turn.
+    heard: Vec<String>,
+    people: Vec<String>,
+    noted: bool,
+    /// Model turns since the beginning; numbers the next one.
+    turns: u32,
+    used: Used,
+    /// Since when it is active; `None` while it waits, sleeps or has ended.
+    active_since: Option<Timestamp>,
+    last_at: Timestamp,
+}
+
+/// What was used of the limits since the run was started or resumed by a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Used {
+    turns: u32,
+    tool_calls: u32,
+    output_bytes: u64,
+    active_ms: u64,
+    repairs: u32,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    /// Created, never claimed.
+    New,
+    /// A model turn is due or under way.
+    Thinking { turn: u32, tries: u32 },
+    /// A failed model turn waits for its next try.
+    Resting { turn: u32, tries: u32 },
+    /// A reply's tool calls are worked off, one after the other. `current` has its intent in the journal once `begun`.
+    Acting {
+        current: ToolCall,
+        begun: bool,
+        queue: VecDeque<ToolCall>,
+    },
+    /// A person was asked by the call `current`.
+    Asking {
+        current: ToolCall,
+        request: HumanRequest,
+        queue: VecDeque<ToolCall>,
+    },
+    /// Over, unless a message resumes it.
+    Ended(Status),
+}
+
+/// What follows from an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// This happens at once, in the same commit.
+    Then(Event),
+    /// Ask the model for this turn.
+    CallModel {
+        /// Counted from 1 over the whole run.
+        turn: u32,
+    },
+    /// Make this call; its intent is in the journal.
+    CallTool(ToolCall),
+    /// Let go of the run until then.
+    Sleep(Timestamp),
+    /// Let go of the run until its inbox has something.
+    Wait,
+}
+
+/// The event does not fit the state: a late answer, a second stop. It is not journaled and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event} does not apply to a run that is {}", status.word())]
+pub struct Refused {
+    /// The kind of event.
+    pub event: &'static str,
+    /// What the run is doing.
+    pub status: Status,
+}
+
+/// An event with all that followed from it at once: what one commit writes, and what to do after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// For the journal, in order.
+    pub events: Vec<Event>,
+    /// What to do once they are durable; `None`: what was due before still is.
+    pub next: Option<Effect>,
+}
+
+impl Run {
+    /// A run whose journal is empty.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            phase: Phase::New,
+            lines: Vec::new(),
+            heard: Vec::new(),
+            people: Vec::new(),
+            noted: false,
+            turns: 0,
+            used: Used::default(),
+            active_since: None,
+            last_at: Timestamp(0),
+        }
+    }
+
+    /// The run its journal amounts to, and what is due: the effect of the newest event that had one.
+    ///
+    /// # Errors
+    /// [`Refused`] when the journal was not written by this state machine.
+    pub fn replay(rules: Rules, journal: impl IntoIterator<Item = Entry>) -> Result<(Self, Option<Effect>), Refused> {
+        let mut run = Self::new(rules);
+        let mut due = None;
+        for entry in journal {
+            let (next, effects) = run.apply(entry.at, &entry.event)?;
+            run = next;
+            due = effects.into_iter().next().or(due);
+        }
+        Ok((run, due))
+    }
+
+    /// Applies `event` and everything that follows from it at once.
+    ///
+    /// # Errors
+    /// [`Refused`] when `event` does not fit; the run is then as it was.
+    pub fn advance(&mut self, at: Timestamp, event: Event) -> Result<Step, Refused> {
+        let mut step = Step {
+            events: Vec::new(),
+            next: None,
+        };
+        let mut due = VecDeque::from([event]);
+        while let Some(event) = due.pop_front() {
+            let effects = self.step(at, &event)?;
+            step.events.push(event);
+            for effect in effects {
+                match effect {
+                    Effect::Then(event) => due.push_back(event),
+                    other => step.next = Some(other),
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    /// What the run is doing.
+    pub fn status(&self) -> Status {
+        match &self.phase {
+            Phase::New | Phase::Resting { .. } => Status::Pending,
+            Phase::Thinking { turn: 1, .. } => Status::Starting,
+            Phase::Thinking { .. } | Phase::Acting { .. } => Status::Running,
+            Phase::Asking { .. } => Status::Waiting,
+            Phase::Ended(status) => *status,
+        }
+    }
+
+    /// The conversation after the instructions and the Build's own first turns.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// What people said and answered, oldest first.
+    pub fn people(&self) -> &[String] {
+        &self.people
+    }
+
+    /// Whether the server has said something to its readers already.
+    pub fn noted(&self) -> bool {
+        self.noted
+    }
+
+    /// The request it waits for.
+    pub fn pending_request(&self) -> Option<&HumanRequest> {
+        match &self.phase {
+            Phase::Asking { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Active milliseconds left at `now`.
+    pub fn wall_left_ms(&self, now: Timestamp) -> u64 {
+        let running = self.active_since.map_or(0, |since| now.ms_since(since));
+        self.rules
+            .limits
+            .wall_ms
+            .saturating_sub(self.used.active_ms.saturating_add(running))
+    }
+}

@@ -1,0 +1,504 @@
+//! The state machine as a value: expect this effect when that happens; and, over random histories, what never happens.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::human_requests::{ASK_PERSON, Response};
+use crate::turns::{Outcome, Replay, Reply, Stop, Usage};
+
+fn call(key: u128, name: &str, replay: Replay, arguments: &Value) -> ToolCall {
+    let arguments = arguments.as_object().cloned().unwrap_or_default();
+    ToolCall {
+        id: format!("c{key}"),
+        key: Uuid::from_u128(key),
+        name: name.into(),
+        arguments,
+        replay,
+    }
+}
+
+fn reply(turn: u32, text: &str, calls: Vec<ToolCall>, stop: Stop) -> Event {
+    let reply = Reply {
+        text: text.into(),
+        calls,
+        stop,
+        model: "m".into(),
+        usage: Usage::default(),
+        carry: None,
+    };
+    Event::Replied { turn, reply }
+}
+
+fn created() -> Event {
+    Event::Created {
+        agent_id: Uuid::nil(),
+        build_id: Uuid::nil(),
+    }
+}
+
+fn said(text: &str) -> Event {
+    Event::MessageReceived(Said {
+        id: Uuid::nil(),
+        text: text.into(),
+    })
+}
+
+fn claimed() -> Event {
+    Event::Claimed { attempt: 1 }
+}
+
+fn stopped() -> Event {
+    Event::Interrupted {
+        by: "stop_request".into(),
+    }
+}
+
+fn failed(turn: u32, retryable: bool, retry_after_ms: Option<u64>) -> Event {
+    let failure = ModelFailure {
+        code: "model_overloaded".into(),
+        message: "busy".into(),
+        retryable,
+        retry_after_ms,
+    };
+    Event::TurnFailed {
+        turn,
+        failure,
+        spread_permille: 500,
+    }
+}
+
+/// A run to which all of `events` have happened, a second apart.
+fn after(rules: Rules, events: Vec<Event>) -> (Run, Step) {
+    let mut run = Run::new(rules);
+    let mut last = Step {
+        events: vec![],
+        next: None,
+    };
+    for (second, event) in (0_i64..).zip(events) {
+        last = run.advance(Timestamp(second * 1000), event).unwrap();
+    }
+    (run, last)
+}
+
+fn started() -> Vec<Event> {
+    vec![created(), claimed()]
+}
+
+fn with(mut events: Vec<Event>, more: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    events.extend(more);
+    events
+}
+
+fn kinds(step: &Step) -> Vec<&'static str> {
+    step.events.iter().map(Event::kind).collect()
+}
+
+#[test]
+fn a_plain_answer_completes_the_run() {
+    let (run, step) = after(Rules::default(), started());
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Starting, Some(Effect::CallModel { turn: 1 }))
+    );
+    let (run, step) = after(
+        Rules::default(),
+        with(started(), [reply(1, "done", vec![], Stop::Done)]),
+    );
+    assert_eq!(
+        (run.status(), kinds(&step)),
+        (Status::Completed, vec!["replied", "completed"])
+    );
+}
+
+#[test]
+fn calls_run_one_after_the_other_each_after_its_intent() {
+    let (one, two) = (
+        call(1, "write_file", Replay::Safe, &json!({})),
+        call(2, "edit_file", Replay::Never, &json!({})),
+    );
+    let asked = with(started(), [reply(1, "", vec![one.clone(), two.clone()], Stop::Done)]);
+    let (_, step) = after(Rules::default(), asked.clone());
+    assert_eq!(
+        (kinds(&step), step.next),
+        (vec!["replied", "tool_started"], Some(Effect::CallTool(one.clone())))
+    );
+    let first = Event::ToolFinished {
+        key: one.key,
+        outcome: Outcome::Ok(json!(1)),
+    };
+    let (_, step) = after(Rules::default(), with(asked.clone(), [first.clone()]));
+    assert_eq!(
+        (kinds(&step), step.next),
+        (
+            vec!["tool_finished", "tool_started"],
+            Some(Effect::CallTool(two.clone()))
+        )
+    );
+    let second = Event::ToolFinished {
+        key: two.key,
+        outcome: Outcome::Error("no".into()),
+    };
+    let (run, step) = after(Rules::default(), with(asked, [first, second]));
+    assert_eq!(step.next, Some(Effect::CallModel { turn: 2 }));
+    assert_eq!(run.lines().len(), 3);
+}
+
+#[test]
+fn after_a_crash_only_a_safe_call_is_made_again() {
+    for (replay, safe) in [(Replay::Safe, true), (Replay::Never, false)] {
+        let asked = call(1, "some_tool", replay, &json!({}));
+        let history = with(started(), [reply(1, "", vec![asked.clone()], Stop::Done), claimed()]);
+        let (run, step) = after(Rules::default(), history);
+        if safe {
+            assert_eq!(step.next, Some(Effect::CallTool(asked)));
+        } else {
+            assert_eq!(kinds(&step), ["claimed", "tool_finished"]);
+            assert_eq!(step.next, Some(Effect::CallModel { turn: 2 }));
+            assert!(matches!(
+                run.lines().last(),
+                Some(Line::ToolResult {
+                    outcome: Outcome::Unknown,
+                    ..
+                })
+            ));
+        }
+    }
+}
+
+#[test]
+fn a_person_is_asked_and_answers() {
+    let ask = call(
+        1,
+        ASK_PERSON,
+        Replay::Safe,
+        &json!({"kind": "approval", "title": "Pay?"}),
+    );
+    let asked = with(started(), [reply(1, "", vec![ask.clone()], Stop::Done)]);
+    let (run, step) = after(Rules::default(), asked.clone());
+    assert_eq!((run.status(), step.next), (Status::Waiting, Some(Effect::Wait)));
+    assert_eq!(run.pending_request().map(|request| request.id), Some(ask.key));
+    let answer = Event::PersonAnswered {
+        request_id: ask.key,
+        response: Response::Approved(false),
+    };
+    let (mut run, step) = after(Rules::default(), with(asked.clone(), [claimed(), answer.clone()]));
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Running, Some(Effect::CallModel { turn: 2 }))
+    );
+    assert_eq!(run.people(), ["denied"]);
+    assert!(
+        run.advance(Timestamp(9), answer).is_err(),
+        "a second answer does not fit"
+    );
+    // Whoever writes instead of answering has answered.
+    let (run, step) = after(Rules::default(), with(asked, [claimed(), said("never mind")]));
+    assert_eq!(
+        (run.pending_request(), step.next),
+        (None, Some(Effect::CallModel { turn: 2 }))
+    );
+}
+
+#[test]
+fn finish_hands_over_the_result_and_skips_what_came_after_it() {
+    let calls = vec![
+        call(1, FINISH, Replay::Safe, &json!({"result": "42"})),
+        call(2, "edit_file", Replay::Never, &json!({})),
+    ];
+    let (run, step) = after(Rules::default(), with(started(), [reply(1, "", calls, Stop::Done)]));
+    assert_eq!(run.status(), Status::Completed);
+    assert_eq!(
+        step.events.last(),
+        Some(&Event::Completed {
+            result: Some("42".into())
+        })
+    );
+    assert!(matches!(
+        run.lines().last(),
+        Some(Line::ToolResult {
+            outcome: Outcome::Skipped(_),
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_message_resumes_what_ended_but_not_what_failed() {
+    let done = with(started(), [reply(1, "done", vec![], Stop::Done)]);
+    let (run, step) = after(Rules::default(), with(done, [claimed(), said("and now?")]));
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Running, Some(Effect::CallModel { turn: 2 }))
+    );
+    let (run, step) = after(Rules::default(), with(started(), [stopped(), claimed(), said("go on")]));
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Running, Some(Effect::CallModel { turn: 2 }))
+    );
+    let (mut run, _) = after(Rules::default(), with(started(), [failed(1, false, None)]));
+    assert_eq!(run.status(), Status::Failed);
+    assert!(run.advance(Timestamp(9), said("go on")).is_err());
+}
+
+#[test]
+fn a_json_answer_is_asked_for_twice_and_then_no_more() {
+    let rules = Rules {
+        json_object: true,
+        ..Rules::default()
+    };
+    let words = |turn| reply(turn, "[1]", vec![], Stop::Done);
+    let (run, step) = after(rules.clone(), with(started(), [words(1), words(2)]));
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Running, Some(Effect::CallModel { turn: 3 }))
+    );
+    let (run, _) = after(rules.clone(), with(started(), [words(1), words(2), words(3)]));
+    assert_eq!(run.status(), Status::Failed);
+    let (run, _) = after(
+        rules,
+        with(started(), [words(1), reply(2, " {\"a\": 1}\n", vec![], Stop::Done)]),
+    );
+    assert_eq!(run.status(), Status::Completed);
+}
+
+#[test]
+fn a_cut_off_tool_call_is_never_made() {
+    let half = call(1, "edit_file", Replay::Never, &json!({}));
+    let (_, step) = after(
+        Rules::default(),
+        with(started(), [reply(1, "", vec![half], Stop::Length)]),
+    );
+    assert_eq!(
+        (kinds(&step), step.next),
+        (vec!["replied", "noted"], Some(Effect::CallModel { turn: 2 }))
+    );
+}
+
+#[test]
+fn failed_turns_rest_longer_each_time_and_then_fail() {
+    let (run, step) = after(Rules::default(), with(started(), [failed(1, true, None)]));
+    // 2 s into the history; half of 500 ms, and half of the other half by chance.
+    assert_eq!(
+        (run.status(), step.next),
+        (Status::Pending, Some(Effect::Sleep(Timestamp(2375))))
+    );
+    let (_, step) = after(Rules::default(), with(started(), [failed(1, true, Some(7000))]));
+    assert_eq!(step.next, Some(Effect::Sleep(Timestamp(9000))));
+    let tries = (0..8).flat_map(|_| [claimed(), failed(1, true, None)]);
+    let (run, step) = after(Rules::default(), with(vec![created()], tries));
+    assert_eq!(
+        (run.status(), kinds(&step)),
+        (Status::Failed, vec!["turn_failed", "failed"])
+    );
+}
+
+#[test]
+fn limits_hold_and_a_restart_does_not_reset_them() {
+    let looping = |turns: u32| {
+        let round = |turn: u32| {
+            let call = call(turn.into(), "plan", Replay::Safe, &json!({}));
+            let done = Event::ToolFinished {
+                key: call.key,
+                outcome: Outcome::Ok(json!("ok")),
+            };
+            [reply(turn, "", vec![call], Stop::Done), claimed(), done, claimed()]
+        };
+        with(started(), (1..=turns).flat_map(round))
+    };
+    let limits = |limits: Limits| Rules {
+        limits,
+        ..Rules::default()
+    };
+    let few_turns = limits(Limits {
+        turns: 3,
+        ..Limits::default()
+    });
+    assert_eq!(after(few_turns.clone(), looping(2)).0.status(), Status::Running);
+    assert_eq!(after(few_turns, looping(3)).0.status(), Status::Failed);
+    let few_calls = limits(Limits {
+        tool_calls: 1,
+        ..Limits::default()
+    });
+    let (run, step) = after(
+        few_calls,
+        with(
+            looping(1),
+            [reply(
+                2,
+                "",
+                vec![call(9, "plan", Replay::Safe, &json!({}))],
+                Stop::Done,
+            )],
+        ),
+    );
+    assert_eq!(
+        (run.status(), kinds(&step)),
+        (Status::Failed, vec!["replied", "failed"])
+    );
+    let little_output = limits(Limits {
+        output_bytes: 5,
+        ..Limits::default()
+    });
+    assert_eq!(
+        after(little_output, with(started(), [reply(1, "123456", vec![], Stop::Done)]))
+            .0
+            .status(),
+        Status::Failed
+    );
+    let short = limits(Limits {
+        wall_ms: 1500,
+        ..Limits::default()
+    });
+    // Downtime between a crash and the next claim is free, work is not.
+    assert_eq!(
+        after(short.clone(), with(started(), [claimed(), claimed(), claimed()]))
+            .0
+            .status(),
+        Status::Starting
+    );
+    let (run, _) = after(
+        short,
+        with(
+            started(),
+            [
+                said("a"),
+                said("b"),
+                reply(1, "", vec![call(1, "plan", Replay::Safe, &json!({}))], Stop::Done),
+            ],
+        ),
+    );
+    assert_eq!(run.status(), Status::Failed);
+}
+
+fn any_call() -> impl Strategy<Value = ToolCall> {
+    let name = prop::sample::select(vec!["plan", "edit_file", ASK_PERSON, FINISH, "no_such_tool"]);
+    let arguments = prop::sample::select(vec![
+        json!({}),
+        json!({"kind": "approval", "title": "Pay?"}),
+        json!({"kind": "question", "title": "Which?"}),
+        json!({"result": "{}"}),
+        json!({"result": 7}),
+    ]);
+    (0_u128..6, name, any::<bool>(), arguments).prop_map(|(key, name, safe, arguments)| {
+        call(key, name, if safe { Replay::Safe } else { Replay::Never }, &arguments)
+    })
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let turn = 0_u32..5;
+    let key = (0_u128..6).prop_map(Uuid::from_u128);
+    let stop = prop::sample::select(vec![Stop::Done, Stop::Done, Stop::Length, Stop::Refused]);
+    let outcome = prop::sample::select(vec![
+        Outcome::Ok(json!(1)),
+        Outcome::Error("e".into()),
+        Outcome::Unknown,
+    ]);
+    let response = prop::sample::select(vec![Response::Approved(true), Response::Answers([].into())]);
+    prop_oneof![
+        1 => Just(created()),
+        4 => Just(claimed()),
+        2 => "[a-z]{0,3}".prop_map(|text| said(&text)),
+        1 => Just(Event::Noted { text: "n".into() }),
+        6 => (turn.clone(), "[a-z{}]{0,3}", prop::collection::vec(any_call(), 0..3), stop)
+            .prop_map(|(turn, text, calls, stop)| reply(turn, &text, calls, stop)),
+        2 => (turn, any::<bool>(), prop::option::of(any::<u64>())).prop_map(|(turn, retry, after)| failed(turn, retry, after)),
+        2 => any_call().prop_map(|call| Event::ToolStarted { call }),
+        5 => (key.clone(), outcome).prop_map(|(key, outcome)| Event::ToolFinished { key, outcome }),
+        2 => (key, response).prop_map(|(request_id, response)| Event::PersonAnswered { request_id, response }),
+        1 => Just(Event::Completed { result: None }),
+        1 => Just(Event::Failed { cause: Cause { code: "c".into(), message: "m".into() } }),
+        1 => Just(stopped()),
+    ]
+}
+
+/// Fresh keys for the calls of a reply, as the engine gives them; and, half of the time, the key that an outcome or an answer is waited for under.
+fn plausible(event: Event, run: &Run, keys: &mut u128) -> Event {
+    let awaited = match &run.phase {
+        Phase::Acting { current, .. } | Phase::Asking { current, .. } => Some(current.key),
+        _ => None,
+    };
+    let fitting = |key: Uuid| awaited.filter(|_| key.as_u128().is_multiple_of(2)).unwrap_or(key);
+    match event {
+        Event::Replied { turn, mut reply } => {
+            for call in &mut reply.calls {
+                *keys += 1;
+                call.key = Uuid::from_u128(*keys);
+            }
+            // The turn that is due, more often than chance would have it.
+            let turn = if turn < 3 { run.turns } else { turn };
+            Event::Replied { turn, reply }
+        }
+        Event::ToolFinished { key, outcome } => Event::ToolFinished {
+            key: fitting(key),
+            outcome,
+        },
+        Event::PersonAnswered { request_id, response } => Event::PersonAnswered {
+            request_id: fitting(request_id),
+            response,
+        },
+        other => other,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Over any history: nothing panics; what was refused changed nothing; what follows by itself always fits; between two claims no effect is
+    /// yielded twice; the journal folds to the same state; and a run is never left with nothing to do that says it is at work.
+    #[test]
+    fn any_history_is_sound(events in prop::collection::vec((any_event(), 0_i64..5_000), 0..60), json_object: bool) {
+        let limits = Limits { turns: 4, tool_calls: 6, model_tries: 3, ..Limits::default() };
+        let rules = Rules { limits, json_object };
+        let mut run = Run::new(rules.clone());
+        let (mut journal, mut yielded, mut due, mut now, mut keys) = (vec![], HashSet::new(), None, 0, 100);
+        for (event, pause) in events {
+            now += pause;
+            let event = plausible(event, &run, &mut keys);
+            let before = run.clone();
+            let is_claim = matches!(event, Event::Claimed { .. });
+            let Ok(step) = run.advance(Timestamp(now), event) else {
+                prop_assert_eq!(&run, &before, "a refused event changes nothing");
+                continue;
+            };
+            if is_claim {
+                yielded.clear();
+            }
+            for event in step.events {
+                journal.push(Entry { seq: journal.len() as u64 + 1, at: Timestamp(now), event });
+            }
+            if let Some(effect) = step.next {
+                let name = match &effect {
+                    Effect::CallModel { turn } => Some(format!("model {turn}")),
+                    Effect::CallTool(call) => Some(format!("tool {}", call.key)),
+                    Effect::Then(_) | Effect::Sleep(_) | Effect::Wait => None,
+                };
+                if let Some(name) = name {
+                    prop_assert!(yielded.insert(name.clone()), "{} twice", name);
+                }
+                due = Some(effect);
+            }
+            let at_work = matches!(run.status(), Status::Starting | Status::Running);
+            let active = matches!(due, Some(Effect::CallModel { .. } | Effect::CallTool(_)));
+            prop_assert!(!at_work || active, "{:?} with {:?} due", run.status(), due);
+            prop_assert!(run.status() != Status::Waiting || run.pending_request().is_some());
+        }
+        for entry in &journal {
+            let text = serde_json::to_string(&entry.event).unwrap();
+            let back: Event = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(&back, &entry.event, "the journal's JSON is lossless");
+        }
+        let (folded, _) = Run::replay(rules, journal).map_err(|refused| TestCaseError::fail(refused.to_string()))?;
+        prop_assert_eq!(folded, run);
+    }
+}
+
+#[test]
+fn an_unknown_event_is_not_read_as_another() {
+    assert!(serde_json::from_str::<Event>(r#"{"type":"teleported"}"#).is_err());
+    let empty: Map<String, Value> = Map::new();
+    assert!(serde_json::from_value::<Event>(Value::Object(empty)).is_err());
+}
