@@ -15,12 +15,20 @@ use crate::shape::{Cursor, Flaw};
 /// Stands for every header value in a served config; submitted again, it means "the one you have".
 pub const REDACTED: &str = "[redacted]";
 
-/// Header values in clear, by `server_label` and header name.
+/// Header values in clear, by `server_label`, each bound to the origin it was given for.
 ///
 /// Serialising gives them away: do so only to store them. `Debug` shows nothing.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Secrets(BTreeMap<String, BTreeMap<String, String>>);
+pub struct Secrets(BTreeMap<String, Bound>);
+
+/// The header values of one tool.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Bound {
+    /// Scheme, host and port of the `server_url` they were given with: they go nowhere else.
+    origin: String,
+    headers: BTreeMap<String, String>,
+}
 
 impl Secrets {
     /// Whether there is nothing to keep.
@@ -28,10 +36,14 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    /// The value of a header of the tool labelled `server_label`. The label must match exactly; a
-    /// header is also found in another spelling of upper and lower case, as HTTP has it.
-    pub fn get(&self, server_label: &str, header: &str) -> Option<&str> {
-        let headers = self.0.get(server_label)?;
+    /// The value of a header of the tool labelled `server_label`, if it was given for the origin of `server_url`. The label must match
+    /// exactly; a header is also found in another spelling of upper and lower case, as HTTP has it.
+    pub fn get(&self, server_label: &str, server_url: &str, header: &str) -> Option<&str> {
+        let bound = self
+            .0
+            .get(server_label)
+            .filter(|bound| bound.origin == origin(server_url))?;
+        let headers = &bound.headers;
         let respelled = || {
             let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header));
             named.next().map(|(_, value)| value)
@@ -84,22 +96,31 @@ impl<'p> Vault<'p> {
 
     /// Reads `headers` of the tool `server_label`: keeps the values, returns the names with
     /// [`REDACTED`]. No flaw of it repeats a value.
-    pub(super) fn take(&mut self, server_label: &str, headers: &Cursor<'_>) -> Result<BTreeMap<String, String>, Flaw> {
+    pub(super) fn take(
+        &mut self,
+        server_label: &str,
+        server_url: &str,
+        headers: &Cursor<'_>,
+    ) -> Result<BTreeMap<String, String>, Flaw> {
         let at = headers.clone().hidden();
         let mut values = BTreeMap::new();
         for (name, value) in at.open_object()?.entries() {
-            values.insert(name.to_owned(), self.value(server_label, name, &value)?);
+            values.insert(name.to_owned(), self.value((server_label, server_url), name, &value)?);
         }
         let redacted = values.keys().map(|name| (name.clone(), REDACTED.to_owned())).collect();
         // Labels are what secrets are found by: two tools that share one would mix theirs up.
-        if !values.is_empty() && self.taken.0.insert(server_label.to_owned(), values).is_some() {
+        let bound = Bound {
+            origin: origin(server_url),
+            headers: values,
+        };
+        if !bound.headers.is_empty() && self.taken.0.insert(server_label.to_owned(), bound).is_some() {
             let expected = "headers on only one of the tools that share this server_label";
             return Err(Flaw::new(headers.pointer(), expected));
         }
         Ok(redacted)
     }
 
-    fn value(&self, label: &str, name: &str, at: &Cursor<'_>) -> Result<String, Flaw> {
+    fn value(&self, (label, url): (&str, &str), name: &str, at: &Cursor<'_>) -> Result<String, Flaw> {
         if name.is_empty() || !name.bytes().all(is_token_byte) {
             let expected = "an HTTP header name: letters, digits and !#$%&'*+-.^_`|~ only";
             return Err(Flaw::new(at.pointer(), expected));
@@ -113,16 +134,26 @@ impl<'p> Vault<'p> {
             return Ok(value.to_owned());
         }
         self.previous
-            .and_then(|secrets| secrets.get(label, name))
+            .and_then(|secrets| secrets.get(label, url, name))
             .map(str::to_owned)
             .ok_or_else(|| {
                 let expected = format!(
                     "the real value of this header: {REDACTED} stands for a stored one, and the \
-                     latest Build has none for this server_label and header"
+                     latest Build has none for this server_label, the origin of this server_url and this header"
                 );
                 Flaw::new(at.pointer(), expected)
             })
     }
+}
+
+/// Scheme, host and port of a URL as written, in lower case: everything before the path. Two spellings of one origin count as two, which only
+/// asks for the value again.
+fn origin(url: &str) -> String {
+    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[authority..]
+        .find(['/', '?', '#', '\\'])
+        .map_or(url.len(), |path| authority + path);
+    url[..end].to_ascii_lowercase()
 }
 
 /// A byte of an HTTP token (RFC 9110, 5.6.2).
@@ -136,9 +167,11 @@ mod tests {
 
     use super::*;
 
+    const URL: &str = "https://crm.example/mcp";
+
     fn take(headers: &Value, previous: Option<&Secrets>) -> Result<Secrets, Flaw> {
         let mut vault = Vault::new(previous);
-        vault.take("crm", &Cursor::new(headers, "/headers"))?;
+        vault.take("crm", URL, &Cursor::new(headers, "/headers"))?;
         Ok(vault.into_secrets())
     }
 
@@ -146,14 +179,14 @@ mod tests {
     fn values_go_to_the_vault_and_names_stay() {
         let mut vault = Vault::new(None);
         let headers = json!({"Authorization": "Bearer s3cret"});
-        let redacted = vault.take("crm", &Cursor::new(&headers, "/headers")).unwrap();
+        let redacted = vault.take("crm", URL, &Cursor::new(&headers, "/headers")).unwrap();
         assert_eq!(
             serde_json::to_value(redacted).unwrap(),
             json!({"Authorization": REDACTED})
         );
         let secrets = vault.into_secrets();
-        assert_eq!(secrets.get("crm", "authorization"), Some("Bearer s3cret"));
-        assert_eq!(secrets.get("CRM", "Authorization"), None);
+        assert_eq!(secrets.get("crm", URL, "authorization"), Some("Bearer s3cret"));
+        assert_eq!(secrets.get("CRM", URL, "Authorization"), None);
         assert!(!format!("{secrets:?}").contains("s3cret"));
     }
 
@@ -165,6 +198,21 @@ mod tests {
         let flaw = take(&json!({"X-Other": REDACTED}), Some(&first)).unwrap_err();
         assert_eq!(flaw.pointer, "/headers/X-Other");
         assert!(take(&json!({"X-Key": REDACTED}), None).is_err());
+    }
+
+    #[test]
+    fn a_stored_value_goes_to_no_other_origin() {
+        let secrets = take(&json!({"X-Key": "k1"}), None).unwrap();
+        assert_eq!(secrets.get("crm", "HTTPS://crm.example/other?x#y", "X-Key"), Some("k1"));
+        for url in [
+            "https://evil.example/mcp",
+            "http://crm.example/mcp",
+            "https://crm.example:8443/",
+            "https://crm.example@evil/",
+            "",
+        ] {
+            assert_eq!(secrets.get("crm", url, "X-Key"), None, "{url}");
+        }
     }
 
     #[test]
@@ -187,9 +235,12 @@ mod tests {
     fn two_tools_cannot_keep_headers_under_one_label() {
         let (none, some) = (json!({}), json!({"X-Key": "k1"}));
         let mut vault = Vault::new(None);
-        vault.take("crm", &Cursor::new(&none, "/0")).unwrap();
-        vault.take("crm", &Cursor::new(&some, "/1")).unwrap();
-        assert_eq!(vault.take("crm", &Cursor::new(&some, "/2")).unwrap_err().pointer, "/2");
+        vault.take("crm", URL, &Cursor::new(&none, "/0")).unwrap();
+        vault.take("crm", URL, &Cursor::new(&some, "/1")).unwrap();
+        assert_eq!(
+            vault.take("crm", URL, &Cursor::new(&some, "/2")).unwrap_err().pointer,
+            "/2"
+        );
     }
 
     #[test]

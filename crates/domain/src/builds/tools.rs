@@ -92,11 +92,12 @@ impl Tool {
         ])?;
         tool.required("type")?.one_of(&["mcp"])?;
         let server_label = tool.required("server_label")?.string()?;
+        let server_url = tool.required("server_url")?.string()?;
         Ok(Self::Mcp(McpTool {
             server_label: server_label.to_owned(),
-            server_url: tool.required("server_url")?.string()?.to_owned(),
+            server_url: server_url.to_owned(),
             allowed_tools: tool.read("allowed_tools", AllowedTools::read)?,
-            headers: tool.read("headers", |at| vault.take(server_label, at))?,
+            headers: tool.read("headers", |at| vault.take(server_label, server_url, at))?,
             require_approval: tool.read("require_approval", RequireApproval::read)?,
         }))
     }
