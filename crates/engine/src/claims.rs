@@ -1,0 +1,89 @@
+//! Finds runs that are due and gives each a task of its own.
+//!
+//! A bell says when to look; a slow poll behind it finds what no bell was rung for: a pause that is over, a lease that ran out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::StoreError;
+use storage::work::{self, Claimed};
+
+use crate::job;
+use crate::shop::{Held, Pace, Shop, lock};
+
+/// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
+const BATCH: usize = 64;
+/// The slow poll.
+const POLL: Duration = Duration::from_secs(5);
+/// After a database error, before the next try.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Claims until the process drains.
+pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
+    let mut pace = shop.pace.clone();
+    loop {
+        let looked = tokio::select! {
+            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            looked = look(&shop) => looked,
+        };
+        let idle = match looked {
+            Ok(idle) => idle,
+            Err(error) => {
+                tracing::error!(%error, "claiming failed");
+                PAUSE
+            }
+        };
+        tokio::select! {
+            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            () = shop.parts.bell.work() => {}
+            () = tokio::time::sleep(idle) => {}
+        }
+    }
+}
+
+/// Claims everything that is due; answers how long nothing will be, unless the bell rings.
+async fn look(shop: &Arc<Shop>) -> Result<Duration, StoreError> {
+    loop {
+        let free = shop.free_places().await.min(BATCH);
+        let now = shop.now();
+        let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else {
+            return Ok(POLL);
+        };
+        if due > now {
+            return Ok(Duration::from_millis(due.ms_since(now)).min(POLL));
+        }
+        let (token, until) = (shop.parts.ambient.id(now), shop.lease_end(now));
+        let most = u32::try_from(free).unwrap_or(1);
+        let claimed = shop
+            .parts
+            .db
+            .write(async move |tx| work::claim(tx, token, now, until, most).await)
+            .await?;
+        for claimed in claimed {
+            begin(shop, claimed);
+        }
+    }
+}
+
+fn begin(shop: &Arc<Shop>, claimed: Claimed) {
+    let lease = claimed.lease;
+    // Only this task takes places, and it claimed no more than there were.
+    let Some(place) = shop.place() else { return };
+    let shop_of_run = Arc::clone(shop);
+    let mut held = lock(&shop.held);
+    let task = tokio::spawn(async move {
+        job::drive(&shop_of_run, claimed).await;
+        let mut held = lock(&shop_of_run.held);
+        if held.get(&lease.run).is_some_and(|held| held.lease == lease) {
+            held.remove(&lease.run);
+        }
+        drop(place);
+    });
+    held.insert(
+        lease.run,
+        Held {
+            lease,
+            task: task.abort_handle(),
+        },
+    );
+}

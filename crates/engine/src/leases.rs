@@ -1,0 +1,47 @@
+//! The heartbeat: renews what this process holds and stops whatever it lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::work::{self, Lease};
+
+use crate::shop::{Shop, lock};
+
+/// Leases renewed in one write: a few milliseconds of the writer's time.
+const BATCH: usize = 500;
+
+/// Renews all leases three times per lease time, so that one slow write loses none.
+pub(crate) async fn keep_alive(shop: Arc<Shop>) {
+    let pause = Duration::from_millis((shop.parts.settings.lease_ms / 3).max(1));
+    loop {
+        tokio::time::sleep(pause).await;
+        let leases: Vec<Lease> = lock(&shop.held).values().map(|held| held.lease).collect();
+        for batch in leases.chunks(BATCH) {
+            renew(&shop, batch.to_vec()).await;
+        }
+    }
+}
+
+async fn renew(shop: &Shop, leases: Vec<Lease>) {
+    let until = shop.lease_end(shop.now());
+    match shop
+        .parts
+        .db
+        .write(async move |tx| work::renew(tx, &leases, until).await)
+        .await
+    {
+        Ok(lost) => lost.into_iter().for_each(|lease| abandon(shop, lease)),
+        Err(error) => tracing::error!(%error, "renewing leases failed"),
+    }
+}
+
+/// Stops the task of a lost lease, unless it has let go by itself or the run was claimed anew since.
+fn abandon(shop: &Shop, lease: Lease) {
+    let mut held = lock(&shop.held);
+    if held.get(&lease.run).is_some_and(|held| held.lease == lease)
+        && let Some(lost) = held.remove(&lease.run)
+    {
+        tracing::warn!(run = %lease.run, "lease lost: its worker stops");
+        lost.task.abort();
+    }
+}

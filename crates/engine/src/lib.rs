@@ -1,0 +1,101 @@
+//! # engine
+//!
+//! **Holds** what makes runs move: claim what is due, load its journal, take its inbox, let [`domain::runs::Run`] decide, commit, act, repeat;
+//! the heartbeat of the leases; the drain.
+//!
+//! **May** order, lease, retry, commit. **May not** write SQL or know HTTP routes. It is never called by the API: a bell tells it to look.
+//!
+//! Start at `job.rs`: one run's way from claim to release. `claims.rs` finds runs, `leases.rs` keeps them.
+
+mod claims;
+mod job;
+mod leases;
+mod plan;
+mod shop;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::models::Model;
+use agent::tools::pdf::PdfReader;
+use agent::workspace::Workspaces;
+use domain::Ambient;
+use domain::limits::Limits;
+use serde::Deserialize;
+use storage::{Bell, Db};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::shop::{Pace, Shop};
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// Rung when there is work, or news of a run.
+    pub bell: Bell,
+    /// Time, ids, chance.
+    pub ambient: Arc<dyn Ambient>,
+    /// What answers conversations.
+    pub model: Arc<dyn Model>,
+    /// The files of sandboxes.
+    pub workspaces: Workspaces,
+    /// What reads PDFs, in a process of its own.
+    pub pdf: PdfReader,
+    /// What one run may use.
+    pub limits: Limits,
+    /// How this process works.
+    pub settings: Settings,
+}
+
+/// How this process works: section `[engine]` of `errand.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Runs in flight at once. One costs some kilobytes while its model thinks; its tools may cost more.
+    pub concurrency: usize,
+    /// How long a claim holds without a sign of life, in milliseconds: the longest a dead worker's run waits for another.
+    pub lease_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 1_000,
+            lease_ms: 30_000,
+        }
+    }
+}
+
+/// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
+pub struct Engine {
+    shop: Arc<Shop>,
+    pace: watch::Sender<Pace>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Engine {
+    /// Starts claiming. Needs a tokio runtime.
+    pub fn start(parts: Parts) -> Self {
+        let (pace, seen) = watch::channel(Pace::Work);
+        let shop = Arc::new(Shop::new(parts, seen));
+        let tasks = [
+            tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
+            tokio::spawn(leases::keep_alive(Arc::clone(&shop))),
+        ];
+        Self { shop, pace, tasks }
+    }
+
+    /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
+    /// released too; a model turn is then asked for again by whoever claims the run next.
+    pub async fn drain(self, grace: Duration) {
+        self.pace.send_replace(Pace::EndStep);
+        if tokio::time::timeout(grace, self.shop.idle()).await.is_err() {
+            self.pace.send_replace(Pace::DropStep);
+            self.shop.idle().await;
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What can go wrong with the store, in words for the operator who reads the log.
+//!
+//! What a client is told is the server's affair; nothing here may quote stored values.
+
+/// A failed statement, transaction or opening. Whatever the kind, the job it came from has left
+/// nothing behind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process held the write lock for longer than the busy timeout. Worth repeating.
+    #[error("the database is busy: another process has been writing for too long; try again")]
+    Busy,
+    /// The disk (or the allowed size of the database) is full. Reads go on, and writes do again
+    /// as soon as there is room.
+    #[error("the disk is full: make room for the database; reads go on meanwhile")]
+    Full,
+    /// The operating system refused to read, write or sync.
+    #[error("the database file cannot be read or written: {0}")]
+    Io(String),
+    /// The file, or a value in it, is not what it must be.
+    #[error("the database holds something unexpected: {what}")]
+    Corrupt {
+        /// Where, and what was expected there.
+        what: String,
+    },
+    /// The file is not ours, or of another version. Says what to do.
+    #[error("{0}")]
+    Schema(String),
+    /// The engine or the disk cannot give the guarantees that the store needs.
+    #[error("the database cannot be set up: {0}")]
+    Setup(String),
+    /// The data folder belongs to another running server. Says which.
+    #[error("{0}")]
+    Locked(String),
+    /// A row with this key is already there.
+    #[error("already there: {constraint}")]
+    Conflict {
+        /// The unique key as the engine names it; on SQLite its columns, `runs.team_id, runs.id`,
+        /// or `index 'name'` where the index is on expressions.
+        constraint: String,
+    },
+    /// A check, a `NOT NULL` or a foreign key refused the row.
+    #[error("the database refused a row: {0}")]
+    Constraint(String),
+    /// A statement is wrong: a bug of ours.
+    #[error("a statement failed: {0}")]
+    Sql(String),
+    /// The store was closed, or its writer has stopped.
+    #[error("the database is closed")]
+    Closed,
+    /// A job panicked and was rolled back, alone.
+    #[error("a database job panicked: {0}")]
+    Panicked(String),
+    /// A job awaited something other than its own statements and was rolled back, alone: a
+    /// transaction must never wait for the world.
+    #[error("a database job awaited something that is not a statement")]
+    Pending,
+}
+
+impl StoreError {
+    /// Whether going on could acknowledge what is not on the disk: then the process must stop.
+    /// A failed sync must not be repeated, because the system may have dropped the dirty pages
+    /// and would report success the second time.
+    pub(super) fn durability_in_doubt(&self) -> bool {
+        matches!(self, StoreError::Io(_) | StoreError::Corrupt { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_doubtful_disk_stops_the_process() {
+        let what = String::new;
+        assert!(StoreError::Io(what()).durability_in_doubt());
+        assert!(StoreError::Corrupt { what: what() }.durability_in_doubt());
+        for survivable in [StoreError::Full, StoreError::Busy, StoreError::Sql(what())] {
+            assert!(!survivable.durability_in_doubt(), "{survivable:?}");
+        }
+    }
+}

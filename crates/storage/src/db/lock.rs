@@ -1,0 +1,80 @@
+//! One server a data folder: a lock that the operating system lets go when its holder dies.
+//!
+//! It guards the folder, not the database file: the command line may open the database beside a
+//! running server (SQLite orders their writes), but two servers must not run the same jobs.
+
+use super::error::StoreError;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process;
+
+/// Holds a data folder until it is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub struct DataLock {
+    _file: File,
+}
+
+impl DataLock {
+    /// Takes the lock of `folder`, which must exist. [`StoreError::Locked`], naming the process,
+    /// when another server has it.
+    pub fn take(folder: &Path) -> Result<DataLock, StoreError> {
+        let path = folder.join("server.lock");
+        let failed = |error| StoreError::Io(format!("{}: {error}", path.display()));
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(folder, file)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // The number is only for the message above; the lock itself is what counts.
+        file.set_len(0)
+            .and_then(|()| write!(file, "{}", process::id()))
+            .map_err(failed)?;
+        Ok(DataLock { _file: file })
+    }
+}
+
+fn held(folder: &Path, mut file: File) -> StoreError {
+    let mut holder = String::new();
+    let who = match file.read_to_string(&mut holder) {
+        Ok(length) if length > 0 => format!(" (process {holder})"),
+        _ => String::new(),
+    };
+    StoreError::Locked(format!(
+        "the data folder {} is in use by another server{who}: \
+         stop that one, or choose another folder with --data-dir",
+        folder.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_is_told_who_has_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = DataLock::take(folder.path()).unwrap();
+        let refused = DataLock::take(folder.path()).unwrap_err();
+        let StoreError::Locked(told) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(told.contains(&format!("process {}", process::id())), "{told}");
+        drop(held);
+        DataLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = DataLock::take(&folder.path().join("nowhere")).unwrap_err();
+        assert!(refused.to_string().contains("nowhere"), "{refused}");
+    }
+}

@@ -1,0 +1,85 @@
+//! The connections that read: each sees only what is committed, and none waits for the writer.
+//!
+//! Nothing here may write; SQLite refuses it twice (a read-only file and `query_only`).
+
+use super::connect::for_reading;
+use super::{at_once, check, control};
+use crate::db::Settings;
+use crate::db::error::StoreError;
+use crate::db::tx::Tx;
+use rusqlite::Connection;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Idle connections for reading. A read that finds none opens one instead of waiting: there are
+/// never more than threads that read.
+pub(in crate::db) struct Readers {
+    settings: Settings,
+    /// `None` after closing.
+    idle: Mutex<Option<Vec<Connection>>>,
+    slow: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// Opens the first connection, so that a file that cannot be read is found at the start.
+    pub(in crate::db) fn new(settings: &Settings) -> Result<Self, StoreError> {
+        let first = for_reading(settings)?;
+        Ok(Readers {
+            settings: settings.clone(),
+            idle: Mutex::new(Some(vec![first])),
+            slow: Arc::new(Semaphore::new(settings.readers.max(1))),
+        })
+    }
+
+    /// Who may read slowly: holds as many permits as slow reads may run at once.
+    pub(in crate::db) fn slow(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.slow)
+    }
+
+    /// Runs the job on one snapshot, on this thread.
+    pub(in crate::db) fn read<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+        E: From<StoreError>,
+    {
+        // If the job panics, the connection is dropped with it and never used again.
+        let mut connection = self.take()?;
+        control(&connection, "BEGIN DEFERRED")?;
+        let outcome = at_once(job(&mut Tx::new(&mut connection)));
+        if control(&connection, "COMMIT").is_ok() {
+            self.give_back(connection);
+        }
+        outcome
+    }
+
+    /// Prepares each statement; see [`Db::check_sql`](crate::db::Db::check_sql).
+    pub(in crate::db) fn check(&self, statements: &[&'static str]) -> Result<(), StoreError> {
+        let connection = self.take()?;
+        let outcome = statements.iter().try_for_each(|sql| check(&connection, sql));
+        self.give_back(connection);
+        outcome
+    }
+
+    /// Closes what is idle, and what is in use when it comes back.
+    pub(in crate::db) fn close(&self) {
+        self.slow.close();
+        self.idle().take();
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle().as_mut().ok_or(StoreError::Closed)?.pop();
+        idle.map_or_else(|| for_reading(&self.settings), Ok)
+    }
+
+    fn give_back(&self, connection: Connection) {
+        if let Some(idle) = self.idle().as_mut()
+            && idle.len() < self.settings.readers
+        {
+            idle.push(connection);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,126 @@
+//! The journal of each run: append-only, `seq` without gaps. Everything that is shown of a run is read from here.
+
+use domain::runs::{Entry, Event};
+use domain::{RunId, TeamId, Timestamp};
+use serde::Serialize;
+
+use crate::db::{Row, StoreError, Tx, params};
+
+const APPEND: &str =
+    "INSERT INTO journal (run_id, seq, at, kind, body, private, message) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const REPLAY: &str = "SELECT seq, at, body, private FROM journal WHERE run_id = $1 ORDER BY seq";
+const AFTER: &str = "SELECT j.seq, j.at, j.kind, j.body FROM runs r JOIN journal j ON j.run_id = r.id \
+    WHERE r.team_id = $1 AND r.id = $2 AND j.seq > $3 ORDER BY j.seq LIMIT $4";
+// A message's place is below its seq, so the scan may begin there.
+const MESSAGES: &str = "SELECT j.seq, j.at, j.body, j.private FROM runs r JOIN journal j ON j.run_id = r.id \
+    WHERE r.team_id = $1 AND r.id = $2 AND j.seq > $3 AND j.message >= $3 ORDER BY j.seq LIMIT $4";
+
+#[cfg(test)]
+pub(crate) const SQL: &[&str] = &[APPEND, REPLAY, AFTER, MESSAGES];
+
+/// An entry as readers get it: its body is the event's JSON, not parsed.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Its place, from 1.
+    pub seq: u64,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// [`Event::kind`].
+    pub kind: String,
+    /// The event as JSON.
+    pub body: String,
+}
+
+/// Appends `events` after `last_seq` of a run that shows `messages` messages so far; answers the new numbers of both.
+pub(crate) async fn append(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    (mut last_seq, mut messages): (u64, u64),
+    events: &[Event],
+    now: Timestamp,
+) -> Result<(u64, u64), StoreError> {
+    for event in events {
+        last_seq += 1;
+        let message = event.is_message().then_some(messages);
+        messages += u64::from(message.is_some());
+        let private = match event {
+            Event::Replied { reply, .. } => reply.carry.as_ref().map(json).transpose()?,
+            _ => None,
+        };
+        let values = params![
+            run,
+            number(last_seq)?,
+            now,
+            event.kind(),
+            json(event)?,
+            private,
+            message.map(number).transpose()?
+        ];
+        tx.exec(APPEND, &values).await?;
+    }
+    Ok((last_seq, messages))
+}
+
+/// The whole journal of a run, to rebuild its state. [`StoreError::Corrupt`] when an entry is of a kind that this version does not know: the
+/// run is then left alone.
+pub async fn replay(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Entry>, StoreError> {
+    tx.rows(REPLAY, &params![run]).await?.iter().map(entry).collect()
+}
+
+/// Up to `limit` entries after `seq`, for the event stream.
+pub async fn after(tx: &mut Tx<'_>, team: TeamId, run: RunId, seq: u64, limit: u32) -> Result<Vec<Line>, StoreError> {
+    let rows = tx.rows(AFTER, &params![team, run, number(seq)?, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Line {
+                seq: row.u64(0)?,
+                at: row.time(1)?,
+                kind: row.text(2)?,
+                body: row.text(3)?,
+            })
+        })
+        .collect()
+}
+
+/// A page of the entries that show as messages, oldest first.
+pub async fn messages(
+    tx: &mut Tx<'_>,
+    team: TeamId,
+    run: RunId,
+    limit: u32,
+    offset: u64,
+) -> Result<Vec<Entry>, StoreError> {
+    let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+    tx.rows(MESSAGES, &params![team, run, offset, limit])
+        .await?
+        .iter()
+        .map(entry)
+        .collect()
+}
+
+fn entry(row: &Row) -> Result<Entry, StoreError> {
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt {
+        what: format!("journal entry: {error}"),
+    };
+    let mut event: Event = serde_json::from_str(row.text_ref(2)?).map_err(corrupt)?;
+    if let (Event::Replied { reply, .. }, Some(private)) = (&mut event, row.opt_text(3)?) {
+        reply.carry = Some(serde_json::from_str(&private).map_err(corrupt)?);
+    }
+    Ok(Entry {
+        seq: row.u64(0)?,
+        at: row.time(1)?,
+        event,
+    })
+}
+
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt {
+        what: format!("cannot write as JSON: {error}"),
+    })
+}
+
+fn number(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::Corrupt {
+        what: "a count beyond 63 bits".into(),
+    })
+}

@@ -1,0 +1,402 @@
+//! Runs: the row that readers see, and the one commit that moves a run.
+//!
+//! [`commit`] is called only by the worker that holds the lease; everybody else writes to the inbox with [`tell`]. Nothing here decides.
+
+use domain::human_requests::HumanRequest;
+use domain::runs::{Event, Said, Status};
+use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
+
+use crate::db::{Row, StoreError, Tx, Value, params};
+use crate::work::Lease;
+use crate::{human_requests, journal, work};
+
+const NUMBER: &str = "UPDATE teams SET run_count = run_count + 1 WHERE id = $1 RETURNING run_count";
+const INSERT: &str = "INSERT INTO runs (team_id, id, agent_id, build_id, sandbox_id, number, title, source, webhook_url, status, \
+    prompt_count, last_seq, message_count, created_at, updated_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', $10, $11, $12, $13, $13)";
+const GET: &str = "SELECT id, agent_id, build_id, sandbox_id, number, title, source, status, prompt_count, last_seq, message_count, \
+    created_at, updated_at, started_at, completed_at FROM runs WHERE team_id = $1 AND id = $2";
+const MOVE: &str = "UPDATE runs SET status = $3, prompt_count = prompt_count + $4, last_seq = $5, message_count = $6, updated_at = $7, \
+    completed_at = $8 WHERE team_id = $1 AND id = $2";
+const TELL: &str = "INSERT INTO inbox (run_id, body) VALUES ($1, $2)";
+const TOLD: &str = "UPDATE runs SET status = 'pending', updated_at = $3, completed_at = NULL \
+    WHERE team_id = $1 AND id = $2 AND status IN ('waiting', 'completed', 'interrupted')";
+const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 ORDER BY id LIMIT 100";
+const TAKE: &str = "DELETE FROM inbox WHERE id = $1";
+#[cfg(feature = "sabotage-fence")]
+const TAIL: &str = "SELECT last_seq, message_count FROM runs WHERE team_id = $1 AND id = $2";
+
+macro_rules! page {
+    ($order:literal) => {
+        concat!(
+            "SELECT r.id, r.agent_id, r.build_id, r.sandbox_id, r.number, r.title, r.source, r.status, r.prompt_count, r.last_seq, \
+             r.message_count, r.created_at, r.updated_at, r.started_at, r.completed_at, a.name \
+             FROM runs r JOIN agents a ON a.team_id = r.team_id AND a.id = r.agent_id WHERE r.team_id = $1 ",
+            filter!(),
+            " ORDER BY r.id ",
+            $order,
+            " LIMIT $8 OFFSET $9"
+        )
+    };
+}
+
+macro_rules! filter {
+    () => {
+        "AND ($2 IS NULL OR r.agent_id = $2) AND ($3 IS NULL OR r.status IN ($3, $4)) AND ($5 IS NULL OR r.source = $5) \
+         AND ($6 IS NULL OR lower(r.title) LIKE $6 ESCAPE '!') AND ($7 IS NULL OR r.created_at >= $7)"
+    };
+}
+
+const PAGE_NEWEST: &str = page!("DESC");
+const PAGE_OLDEST: &str = page!("ASC");
+const COUNT: &str = concat!("SELECT count(*) FROM runs r WHERE r.team_id = $1 ", filter!());
+const TOTAL: &str = "SELECT run_count FROM teams WHERE id = $1";
+
+#[cfg(test)]
+pub(crate) const SQL: &[&str] = &[
+    NUMBER,
+    INSERT,
+    GET,
+    MOVE,
+    TELL,
+    TOLD,
+    INBOX,
+    TAKE,
+    PAGE_NEWEST,
+    PAGE_OLDEST,
+    COUNT,
+    TOTAL,
+];
+
+/// A run that was just accepted.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its Assignment.
+    pub agent: AgentId,
+    /// The Build it stays pinned to.
+    pub build: BuildId,
+    /// Its file area.
+    pub sandbox: String,
+    /// One line for lists.
+    pub title: String,
+    /// Where it came from: `api`.
+    pub source: &'static str,
+    /// Whom to call back.
+    pub webhook_url: Option<String>,
+    /// The first message.
+    pub message: Option<Said>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A run as readers see it.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// Its id.
+    pub id: RunId,
+    /// Its Assignment.
+    pub agent: AgentId,
+    /// Its Build.
+    pub build: BuildId,
+    /// Its file area.
+    pub sandbox: String,
+    /// Its number within the team.
+    pub number: u64,
+    /// One line for lists.
+    pub title: String,
+    /// Where it came from.
+    pub source: String,
+    /// [`Status::word`].
+    pub status: String,
+    /// Messages people sent it.
+    pub prompt_count: u64,
+    /// The newest entry of its journal.
+    pub last_seq: u64,
+    /// Messages in its transcript.
+    pub message_count: u64,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last moved.
+    pub updated_at: Timestamp,
+    /// When it was first claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; none while it goes on.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// Which runs a list shows. An empty filter is the cheap one.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this Assignment.
+    pub agent: Option<AgentId>,
+    /// In this status, or in either of the two.
+    pub status: Option<(Status, Status)>,
+    /// From this source.
+    pub source: Option<String>,
+    /// With this text in the title, in any case.
+    pub search: Option<String>,
+    /// Accepted then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// What a worker has to write at once. See [`commit`].
+#[derive(Debug)]
+pub struct Commit {
+    /// Its right to do so.
+    pub lease: Lease,
+    /// Where the journal ended: last `seq`, number of messages.
+    pub tail: (u64, u64),
+    /// What is new.
+    pub events: Vec<Event>,
+    /// What the run does now.
+    pub status: Status,
+    /// Inbox rows that are in `events` now, or were refused.
+    pub taken: Vec<i64>,
+    /// The request that `events` opens.
+    pub asked: Option<HumanRequest>,
+    /// Whether `events` closes an open request that nobody answered.
+    pub overtaken: bool,
+    /// What becomes of the lease.
+    pub then: Then,
+    /// The time of all this.
+    pub now: Timestamp,
+}
+
+/// What becomes of a lease after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Kept and renewed until then.
+    Hold(Timestamp),
+    /// Let go; the run is due again at this time, or sooner if its inbox gets something.
+    Sleep(Timestamp),
+    /// Let go; only its inbox makes it due again.
+    Release,
+}
+
+/// Accepts a run: its row, the first entries of its journal, its work. Ring the bell after the commit.
+pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow, StoreError> {
+    let number = match tx.row(NUMBER, &params![team]).await? {
+        Some(row) => row.u64(0)?,
+        None => {
+            return Err(StoreError::Corrupt {
+                what: format!("team {team} is gone"),
+            });
+        }
+    };
+    let mut events = vec![Event::Created {
+        agent_id: new.agent.0,
+        build_id: new.build.0,
+    }];
+    let prompts = u32::from(new.message.is_some());
+    events.extend(new.message.map(Event::MessageReceived));
+    let (last_seq, message_count) = (events.len() as u64, u64::from(prompts));
+    let values = params![
+        team,
+        new.id,
+        new.agent,
+        new.build,
+        &new.sandbox,
+        as_int(number)?,
+        &new.title,
+        new.source,
+        new.webhook_url,
+        prompts,
+        as_int(last_seq)?,
+        as_int(message_count)?,
+        new.created_at
+    ];
+    tx.exec(INSERT, &values).await?;
+    journal::append(tx, new.id, (0, 0), &events, new.created_at).await?;
+    work::wake(tx, team, new.id, new.created_at).await?;
+    Ok(RunRow {
+        id: new.id,
+        agent: new.agent,
+        build: new.build,
+        sandbox: new.sandbox,
+        number,
+        title: new.title,
+        source: new.source.into(),
+        status: Status::Pending.word().into(),
+        prompt_count: prompts.into(),
+        last_seq,
+        message_count,
+        created_at: new.created_at,
+        updated_at: new.created_at,
+        started_at: None,
+        completed_at: None,
+    })
+}
+
+/// One run of the team.
+pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: RunId) -> Result<Option<RunRow>, StoreError> {
+    tx.row(GET, &params![team, id]).await?.as_ref().map(read).transpose()
+}
+
+/// A page of the team's runs with the names of their Assignments, and how many there are in all. With a filter this scans: use
+/// [`crate::Db::read_slow`].
+pub async fn page(
+    tx: &mut Tx<'_>,
+    team: TeamId,
+    filter: &Filter,
+    newest_first: bool,
+    limit: u32,
+    offset: u64,
+) -> Result<(Vec<(RunRow, String)>, u64), StoreError> {
+    let mut values = filter.values(team);
+    let total = if filter.is_empty() {
+        tx.row(TOTAL, &params![team]).await?
+    } else {
+        tx.row(COUNT, &values).await?
+    };
+    let total = total.map_or(Ok(0), |row| row.u64(0))?;
+    values.extend(params![limit, i64::try_from(offset).unwrap_or(i64::MAX)]);
+    let rows = tx
+        .rows(if newest_first { PAGE_NEWEST } else { PAGE_OLDEST }, &values)
+        .await?;
+    let page = rows
+        .iter()
+        .map(|row| Ok((read(row)?, row.text(15)?)))
+        .collect::<Result<_, StoreError>>()?;
+    Ok((page, total))
+}
+
+/// Puts something into a run's inbox and makes the run due. Ring the bell after the commit.
+pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+    tx.exec(TELL, &params![run, journal::json(event)?]).await?;
+    tx.exec(TOLD, &params![team, run, now]).await?;
+    work::wake(tx, team, run, now).await
+}
+
+/// What waits in a run's inbox, oldest first, with the ids to take it by.
+pub async fn inbox(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(i64, Event)>, StoreError> {
+    let rows = tx.rows(INBOX, &params![run]).await?;
+    rows.iter()
+        .map(|row| {
+            let event = serde_json::from_str(row.text_ref(1)?).map_err(|error| StoreError::Corrupt {
+                what: format!("inbox entry: {error}"),
+            })?;
+            Ok((row.int(0)?, event))
+        })
+        .collect()
+}
+
+/// What a commit left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The journal's new end: last `seq`, number of messages.
+    pub tail: (u64, u64),
+    /// The run was let go but is due again at once: ring for work.
+    pub due_again: bool,
+}
+
+/// Writes one step of a run: journal, row, inbox, requests and lease, all or nothing. `None`: the lease was lost, nothing was written, and the
+/// worker must stop at once.
+pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Option<Committed>, StoreError> {
+    let Lease { team, run, .. } = step.lease;
+    // The fence comes first: whoever lost the lease has written nothing.
+    let Some(due_again) = work::settle(tx, step.lease, step.then, step.now, &step.taken).await? else {
+        return Ok(None);
+    };
+    #[cfg(not(feature = "sabotage-fence"))]
+    let tail = step.tail;
+    #[cfg(feature = "sabotage-fence")]
+    let tail = match tx.row(TAIL, &params![team, run]).await? {
+        Some(row) => (row.u64(0)?, row.u64(1)?),
+        None => step.tail,
+    };
+    let tail = journal::append(tx, run, tail, &step.events, step.now).await?;
+    let prompts = step
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::MessageReceived(_)))
+        .count();
+    let ended = step.status.is_terminal().then_some(step.now);
+    let values = params![
+        team,
+        run,
+        step.status.word(),
+        as_int(prompts as u64)?,
+        as_int(tail.0)?,
+        as_int(tail.1)?,
+        step.now,
+        ended
+    ];
+    tx.exec(MOVE, &values).await?;
+    if step.overtaken {
+        human_requests::close(tx, team, run, step.now).await?;
+    }
+    if let Some(request) = &step.asked {
+        human_requests::insert(tx, team, run, request, step.now).await?;
+    }
+    Ok(Some(Committed { tail, due_again }))
+}
+
+/// Forgets inbox rows that have been journaled.
+pub(crate) async fn take(tx: &mut Tx<'_>, taken: &[i64]) -> Result<(), StoreError> {
+    for id in taken {
+        tx.exec(TAKE, &params![*id]).await?;
+    }
+    Ok(())
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.agent.is_none()
+            && self.status.is_none()
+            && self.source.is_none()
+            && self.search.is_none()
+            && self.since.is_none()
+    }
+
+    fn values(&self, team: TeamId) -> Vec<Value> {
+        let (status, or_status) = self.status.map(|(one, other)| (one.word(), other.word())).unzip();
+        params![
+            team,
+            self.agent,
+            status,
+            or_status,
+            self.source.as_ref(),
+            self.search.as_deref().map(like),
+            self.since
+        ]
+        .into()
+    }
+}
+
+/// A LIKE pattern for "contains", with its wildcards disarmed.
+fn like(text: &str) -> String {
+    let plain = text
+        .to_lowercase()
+        .replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_");
+    format!("%{plain}%")
+}
+
+fn read(row: &Row) -> Result<RunRow, StoreError> {
+    Ok(RunRow {
+        id: RunId(row.uuid(0)?),
+        agent: AgentId(row.uuid(1)?),
+        build: BuildId(row.uuid(2)?),
+        sandbox: row.text(3)?,
+        number: row.u64(4)?,
+        title: row.text(5)?,
+        source: row.text(6)?,
+        status: row.text(7)?,
+        prompt_count: row.u64(8)?,
+        last_seq: row.u64(9)?,
+        message_count: row.u64(10)?,
+        created_at: row.time(11)?,
+        updated_at: row.time(12)?,
+        started_at: row.opt_time(13)?,
+        completed_at: row.opt_time(14)?,
+    })
+}
+
+fn as_int(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::Corrupt {
+        what: "a count beyond 63 bits".into(),
+    })
+}

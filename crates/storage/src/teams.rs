@@ -1,0 +1,24 @@
+//! Teams: the tenants. One exists from the first start; more come with the commands for teams.
+
+use domain::{TeamId, Timestamp};
+
+use crate::db::{StoreError, Tx, params};
+
+const FIRST: &str = "SELECT id FROM teams ORDER BY id LIMIT 1";
+const INSERT: &str = "INSERT INTO teams (id, name, created_at) VALUES ($1, $2, $3)";
+
+#[cfg(test)]
+pub(crate) const SQL: &[&str] = &[FIRST, INSERT];
+
+/// The default team: the oldest. `None` before the first start has made it.
+pub async fn first(tx: &mut Tx<'_>) -> Result<Option<TeamId>, StoreError> {
+    match tx.row(FIRST, &[]).await? {
+        Some(row) => Ok(Some(TeamId(row.uuid(0)?))),
+        None => Ok(None),
+    }
+}
+
+/// Adds a team.
+pub async fn insert(tx: &mut Tx<'_>, id: TeamId, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.exec(INSERT, &params![id, name, now]).await.map(drop)
+}
