@@ -15,11 +15,7 @@ pub struct CreateAgent {
     #[serde(deserialize_with = "fields::filled")]
     pub name: String,
     /// The first build. May be left out, may not be null.
-    #[serde(
-        default,
-        deserialize_with = "fields::given_object",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "fields::given_object", skip_serializing_if = "Option::is_none")]
     pub build: Option<NewBuild>,
 }
 
@@ -107,10 +103,7 @@ mod tests {
             refusal(r#"{"name":"A","build":null}"#),
             "/build: null is not allowed here; leave the key out instead"
         );
-        assert_eq!(
-            refusal(r#"{"name":null}"#),
-            "/name: invalid type: null, expected a non-empty string"
-        );
+        assert_eq!(refusal(r#"{"name":null}"#), "/name: invalid type: null, expected a non-empty string");
     }
 
     #[test]
@@ -129,13 +122,7 @@ mod tests {
 
     #[test]
     fn an_array_does_not_pass_for_an_object() {
-        assert_eq!(
-            refusal(r#"["A"]"#),
-            "the body: invalid type: sequence, expected an object"
-        );
-        assert_eq!(
-            refusal(r#"{"name":"A","build":["v1",{}]}"#),
-            "/build: invalid type: sequence, expected an object"
-        );
+        assert_eq!(refusal(r#"["A"]"#), "the body: invalid type: sequence, expected an object");
+        assert_eq!(refusal(r#"{"name":"A","build":["v1",{}]}"#), "/build: invalid type: sequence, expected an object");
     }
 }

@@ -96,12 +96,7 @@ mod tests {
         let good = body("0190A0c5-7e3f-7c1a-9d2b-000000000001");
         assert!(from_slice::<CreateBuild>(good.as_bytes()).is_ok());
 
-        for bad in [
-            "",
-            "x",
-            "0190a0c57e3f7c1a9d2b000000000001",
-            "{0190a0c5-7e3f-7c1a-9d2b-0000000000}",
-        ] {
+        for bad in ["", "x", "0190a0c57e3f7c1a9d2b000000000001", "{0190a0c5-7e3f-7c1a-9d2b-0000000000}"] {
             let flaw = from_slice::<CreateBuild>(body(bad).as_bytes()).expect_err(bad);
             assert_eq!(flaw.pointer(), Some("/agent_id"));
             assert!(flaw.sentence().contains("UUID"), "{flaw}");
@@ -121,10 +116,7 @@ mod tests {
             updated_at: "t".to_owned(),
         };
         let sent = serde_json::to_string(&BuildAnswer { build }).expect("plain");
-        assert!(
-            sent.contains(r#""config":{"version":"v2", "n":1.0},"revision_number":1,"#),
-            "{sent}"
-        );
+        assert!(sent.contains(r#""config":{"version":"v2", "n":1.0},"revision_number":1,"#), "{sent}");
 
         let read: BuildAnswer = serde_json::from_str(&sent).expect("a client can read it");
         assert_eq!(read.build.config.get(), r#"{"version":"v2", "n":1.0}"#);

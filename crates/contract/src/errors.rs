@@ -21,10 +21,7 @@ mod tests {
 
     #[test]
     fn a_missing_message_is_a_missing_key() {
-        let body = ErrorBody {
-            error: "not_found".to_owned(),
-            message: None,
-        };
+        let body = ErrorBody { error: "not_found".to_owned(), message: None };
         assert_eq!(serde_json::to_string(&body).expect("plain"), r#"{"error":"not_found"}"#);
     }
 }

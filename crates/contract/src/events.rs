@@ -40,10 +40,7 @@ mod tests {
             data: RawValue::from_string(r#"{"text":"a\nb"}"#.to_owned()).expect("JSON"),
         };
         let sent = serde_json::to_string(&event).expect("plain");
-        assert_eq!(
-            sent,
-            r#"{"seq":7,"type":"tool_call","run_id":"r","timestamp":"t","data":{"text":"a\nb"}}"#
-        );
+        assert_eq!(sent, r#"{"seq":7,"type":"tool_call","run_id":"r","timestamp":"t","data":{"text":"a\nb"}}"#);
         let read: Event = serde_json::from_str(&sent).expect("readable");
         assert_eq!((read.seq, read.data.get()), (7, r#"{"text":"a\nb"}"#));
     }

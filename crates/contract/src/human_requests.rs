@@ -110,13 +110,7 @@ mod tests {
     #[test]
     fn reads_a_decision_or_answers() {
         let approval: Respond = from_slice(br#"{"approved":false}"#).expect("valid");
-        assert_eq!(
-            approval,
-            Respond {
-                approved: Some(false),
-                answers: None
-            }
-        );
+        assert_eq!(approval, Respond { approved: Some(false), answers: None });
 
         let answers: Respond = from_slice(br#"{"answers":{"Which?":"B"}}"#).expect("valid");
         let expected = BTreeMap::from([("Which?".to_owned(), "B".to_owned())]);
@@ -126,23 +120,14 @@ mod tests {
     #[test]
     fn points_at_the_answer_that_is_not_text() {
         let flaw = from_slice::<Respond>(br#"{"answers":{"a/b":1}}"#).expect_err("a number");
-        assert_eq!(
-            flaw.to_string(),
-            "/answers/a~1b: invalid type: integer `1`, expected a string"
-        );
+        assert_eq!(flaw.to_string(), "/answers/a~1b: invalid type: integer `1`, expected a string");
         assert!(from_slice::<Respond>(br#"{"approved":null}"#).is_err());
         assert!(from_slice::<Respond>(br#"{"approved":"true"}"#).is_err());
     }
 
     #[test]
     fn the_two_kinds_have_their_names_from_the_schema() {
-        assert_eq!(
-            serde_json::to_string(&HumanRequestKind::Approval).expect("plain"),
-            r#""approval""#
-        );
-        assert_eq!(
-            serde_json::to_string(&HumanRequestKind::Question).expect("plain"),
-            r#""question""#
-        );
+        assert_eq!(serde_json::to_string(&HumanRequestKind::Approval).expect("plain"), r#""approval""#);
+        assert_eq!(serde_json::to_string(&HumanRequestKind::Question).expect("plain"), r#""question""#);
     }
 }

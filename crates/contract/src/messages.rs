@@ -109,12 +109,7 @@ mod tests {
     #[test]
     fn a_posted_message_has_text_and_nothing_else() {
         assert!(from_slice::<PostMessage>(br#"{"message":"go on"}"#).is_ok());
-        for body in [
-            r#"{"message":""}"#,
-            r#"{"message":1}"#,
-            r#"{"message":"x","role":"user"}"#,
-            "{}",
-        ] {
+        for body in [r#"{"message":""}"#, r#"{"message":1}"#, r#"{"message":"x","role":"user"}"#, "{}"] {
             assert!(from_slice::<PostMessage>(body.as_bytes()).is_err(), "{body}");
         }
     }

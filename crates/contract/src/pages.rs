@@ -31,10 +31,7 @@ pub struct PageQuery {
 
 impl Default for PageQuery {
     fn default() -> Self {
-        Self {
-            limit: DEFAULT_LIMIT,
-            offset: 0,
-        }
+        Self { limit: DEFAULT_LIMIT, offset: 0 }
     }
 }
 
@@ -69,10 +66,7 @@ impl BadParameter {
     }
 
     fn new(name: &str, sentence: &str) -> Self {
-        Self {
-            name: shorten(name).into_owned(),
-            sentence: shorten(sentence).into_owned(),
-        }
+        Self { name: shorten(name).into_owned(), sentence: shorten(sentence).into_owned() }
     }
 }
 
@@ -104,10 +98,7 @@ impl<'q> Parameters<'q> {
     }
 
     fn text(&self, name: &str) -> Option<&'q str> {
-        self.pairs
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn integer(&self, name: &str, least: u64, most: u64) -> Result<Option<u64>, BadParameter> {
@@ -138,10 +129,7 @@ mod tests {
         assert_eq!(parse(&[("limit", "1")]).map(|page| page.limit), Ok(1));
         assert_eq!(
             parse(&[("offset", "9007199254740991"), ("limit", "100")]),
-            Ok(PageQuery {
-                limit: 100,
-                offset: MAX_OFFSET
-            })
+            Ok(PageQuery { limit: 100, offset: MAX_OFFSET })
         );
     }
 

@@ -164,10 +164,7 @@ mod tests {
 
     #[test]
     fn absent_answers_are_absent_keys_and_required_ones_are_null() {
-        let answer = StopAnswer {
-            success: true,
-            message: None,
-        };
+        let answer = StopAnswer { success: true, message: None };
         assert_eq!(serde_json::to_string(&answer).expect("plain"), r#"{"success":true}"#);
 
         let run = Run {
@@ -183,10 +180,7 @@ mod tests {
             updated_at: "t".to_owned(),
             human_in_the_loop_enabled: true,
         };
-        let detail = RunDetail {
-            run,
-            pending_human_request: None,
-        };
+        let detail = RunDetail { run, pending_human_request: None };
         let sent = serde_json::to_value(&detail).expect("plain");
         assert!(sent.get("pending_human_request").is_none());
         assert!(sent["run"]["source"].is_null() && sent["run"].get("source").is_some());

@@ -63,16 +63,10 @@ mod tests {
 
     #[test]
     fn kinds_are_spelled_as_in_the_schema() {
-        let file = |kind| SandboxFile {
-            name: "a".to_owned(),
-            path: format!("{WORKSPACE}/a"),
-            kind,
-            size_bytes: 0,
-        };
-        let sent = serde_json::to_value(FilePage {
-            files: vec![file(SandboxFileKind::File), file(SandboxFileKind::Dir)],
-        })
-        .expect("plain");
+        let file = |kind| SandboxFile { name: "a".to_owned(), path: format!("{WORKSPACE}/a"), kind, size_bytes: 0 };
+        let sent =
+            serde_json::to_value(FilePage { files: vec![file(SandboxFileKind::File), file(SandboxFileKind::Dir)] })
+                .expect("plain");
         assert_eq!(sent["files"][0]["type"], "file");
         assert_eq!(sent["files"][1]["type"], "dir");
     }

@@ -62,17 +62,11 @@ impl Flaw {
 
     fn at(pointer: &str, sentence: &str) -> Self {
         let pointer = Some(shorten(pointer).into_owned());
-        Self {
-            pointer,
-            sentence: shorten(sentence).into_owned(),
-        }
+        Self { pointer, sentence: shorten(sentence).into_owned() }
     }
 
     fn nowhere(sentence: &str) -> Self {
-        Self {
-            pointer: None,
-            sentence: shorten(sentence).into_owned(),
-        }
+        Self { pointer: None, sentence: shorten(sentence).into_owned() }
     }
 }
 

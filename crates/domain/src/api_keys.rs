@@ -31,9 +31,7 @@ pub struct ApiKey {
 
 /// The key made of 256 random bits.
 pub fn from_random(bytes: [u8; 32]) -> String {
-    bytes
-        .iter()
-        .fold(PREFIX.to_owned(), |key, byte| format!("{key}{byte:02x}"))
+    bytes.iter().fold(PREFIX.to_owned(), |key, byte| format!("{key}{byte:02x}"))
 }
 
 /// What is stored and looked up instead of the key.

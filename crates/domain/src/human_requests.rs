@@ -120,34 +120,19 @@ impl HumanRequest {
         let questions = match asked.kind {
             Kind::Approval if asked.questions.is_empty() => asked.questions,
             Kind::Approval => {
-                return Err(format!(
-                    "{ASK_PERSON}: an approval has no questions; use kind \"question\""
-                ));
+                return Err(format!("{ASK_PERSON}: an approval has no questions; use kind \"question\""));
             }
             // The title is the question when the model gave no other.
             Kind::Question if asked.questions.is_empty() => {
-                vec![Question {
-                    question: asked.title.clone(),
-                    header: None,
-                    options: vec![],
-                    multi_select: false,
-                }]
+                vec![Question { question: asked.title.clone(), header: None, options: vec![], multi_select: false }]
             }
             Kind::Question => asked.questions,
         };
         let texts: std::collections::BTreeSet<&str> = questions.iter().map(|q| q.question.as_str()).collect();
         if texts.len() != questions.len() || texts.contains("") {
-            return Err(format!(
-                "{ASK_PERSON}: each question needs a text of its own, since answers are keyed by it"
-            ));
+            return Err(format!("{ASK_PERSON}: each question needs a text of its own, since answers are keyed by it"));
         }
-        Ok(Self {
-            id: call.key,
-            kind: asked.kind,
-            title: asked.title,
-            description: asked.description,
-            questions,
-        })
+        Ok(Self { id: call.key, kind: asked.kind, title: asked.title, description: asked.description, questions })
     }
 
     /// Reads an answer: `approved` for an approval, `answers` for questions, keyed by question text, header or 0-based index.
@@ -161,19 +146,17 @@ impl HumanRequest {
                 Err("this request is an approval: send {\"approved\": true} or {\"approved\": false}".into())
             }
             (Kind::Question, None, Some(answers)) => self.accept_answers(answers),
-            (Kind::Question, ..) => Err(format!(
-                "this request asks a question: send {{\"answers\": {{…}}}} with {}",
-                self.keys()
-            )),
+            (Kind::Question, ..) => {
+                Err(format!("this request asks a question: send {{\"answers\": {{…}}}} with {}", self.keys()))
+            }
         }
     }
 
     fn accept_answers(&self, given: &Map<String, Value>) -> Result<Response, String> {
         let mut answers = BTreeMap::new();
         for (key, value) in given {
-            let question = self
-                .find(key)
-                .ok_or_else(|| format!("/answers: no question {key:?}; expected {}", self.keys()))?;
+            let question =
+                self.find(key).ok_or_else(|| format!("/answers: no question {key:?}; expected {}", self.keys()))?;
             let Value::String(answer) = value else {
                 return Err(format!("/answers: the answer to {key:?} must be a string"));
             };
@@ -206,9 +189,7 @@ mod tests {
     use crate::turns::Replay;
 
     fn asked(arguments: Value) -> Result<HumanRequest, String> {
-        let Value::Object(arguments) = arguments else {
-            panic!("arguments are an object")
-        };
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
         HumanRequest::from_call(&ToolCall {
             id: "c1".into(),
             key: Uuid::nil(),
@@ -228,19 +209,11 @@ mod tests {
             {"question": "Which total?", "header": "total", "options": [{"label": "A"}, {"label": "B"}]},
             {"question": "Who signs?"}]}))
         .unwrap();
-        for given in [
-            json!({"Which total?": "A", "Who signs?": "Ann"}),
-            json!({"total": "A", "1": "Ann"}),
-        ] {
+        for given in [json!({"Which total?": "A", "Who signs?": "Ann"}), json!({"total": "A", "1": "Ann"})] {
             let accepted = request.accept(None, Some(&answers(&given))).unwrap();
             assert_eq!(accepted.text(), r#"{"Which total?":"A","Who signs?":"Ann"}"#);
         }
-        for wrong in [
-            json!({}),
-            json!({"total": "A"}),
-            json!({"total": "A", "0": "B", "1": "C"}),
-            json!({"7": "A"}),
-        ] {
+        for wrong in [json!({}), json!({"total": "A"}), json!({"total": "A", "0": "B", "1": "C"}), json!({"7": "A"})] {
             assert!(request.accept(None, Some(&answers(&wrong))).is_err(), "{wrong}");
         }
         assert!(request.accept(Some(true), None).is_err());

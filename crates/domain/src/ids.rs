@@ -67,12 +67,7 @@ mod tests {
     fn only_the_dashed_spelling_is_an_id() {
         let text = "0198c0de-0000-7000-8000-000000000001";
         assert_eq!(text.parse::<RunId>().unwrap().to_string(), text);
-        for wrong in [
-            "",
-            "x",
-            "0198c0de000070008000000000000001",
-            "{0198c0de-0000-7000-8000-000000000001}",
-        ] {
+        for wrong in ["", "x", "0198c0de000070008000000000000001", "{0198c0de-0000-7000-8000-000000000001}"] {
             assert_eq!(wrong.parse::<RunId>(), Err(NotAnId), "{wrong}");
         }
     }

@@ -86,9 +86,7 @@ pub fn resolve(name: &str, remaps: &Remaps) -> Resolved {
 /// | `gemini…` | Gemini |
 /// | anything else | the OpenAI-compatible URL |
 pub fn provider_for(name: &str) -> Provider {
-    let reasoning_series = name
-        .strip_prefix('o')
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let reasoning_series = name.strip_prefix('o').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if name.starts_with("claude") {
         Provider::Anthropic
     } else if name.starts_with("gpt") || reasoning_series {
@@ -101,19 +99,13 @@ pub fn provider_for(name: &str) -> Provider {
 }
 
 fn split_long_context(name: &str) -> (&str, bool) {
-    name.strip_suffix(LONG_CONTEXT)
-        .map_or((name, false), |bare| (bare, true))
+    name.strip_suffix(LONG_CONTEXT).map_or((name, false), |bare| (bare, true))
 }
 
 fn product_model(name: &str) -> Option<&'static str> {
-    let covers = |product: &str| {
-        name.strip_prefix(product)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    PRODUCT_MODELS
-        .iter()
-        .find(|(product, _)| covers(product))
-        .map(|(_, model)| *model)
+    let covers =
+        |product: &str| name.strip_prefix(product).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    PRODUCT_MODELS.iter().find(|(product, _)| covers(product)).map(|(_, model)| *model)
 }
 
 #[cfg(test)]
@@ -122,12 +114,7 @@ mod tests {
     use crate::builds::AGENT_MODELS;
 
     fn resolved(name: &str) -> (String, Provider, bool) {
-        let Resolved {
-            model,
-            provider,
-            long_context,
-            ..
-        } = resolve(name, &Remaps::new());
+        let Resolved { model, provider, long_context, .. } = resolve(name, &Remaps::new());
         (model, provider, long_context)
     }
 
@@ -148,10 +135,7 @@ mod tests {
 
     #[test]
     fn the_long_context_suffix_becomes_a_flag() {
-        assert_eq!(
-            resolved("claude-sonnet-4-6[1m]"),
-            ("claude-sonnet-4-6".into(), Provider::Anthropic, true)
-        );
+        assert_eq!(resolved("claude-sonnet-4-6[1m]"), ("claude-sonnet-4-6".into(), Provider::Anthropic, true));
         assert!(!resolved("claude-sonnet-4-6").2);
     }
 
@@ -170,10 +154,7 @@ mod tests {
             assert_ne!(provider, Provider::OpenAiCompatible, "{name} became {model}");
         }
         for (product, model) in PRODUCT_MODELS {
-            assert!(
-                AGENT_MODELS.contains(&product) && AGENT_MODELS.contains(&model),
-                "{product}"
-            );
+            assert!(AGENT_MODELS.contains(&product) && AGENT_MODELS.contains(&model), "{product}");
         }
     }
 

@@ -109,17 +109,9 @@ enum Phase {
     /// A failed model turn waits for its next try.
     Resting { turn: u32, tries: u32 },
     /// A reply's tool calls are worked off, one after the other. `current` has its intent in the journal once `begun`.
-    Acting {
-        current: ToolCall,
-        begun: bool,
-        queue: VecDeque<ToolCall>,
-    },
+    Acting { current: ToolCall, begun: bool, queue: VecDeque<ToolCall> },
     /// A person was asked by the call `current`.
-    Asking {
-        current: ToolCall,
-        request: HumanRequest,
-        queue: VecDeque<ToolCall>,
-    },
+    Asking { current: ToolCall, request: HumanRequest, queue: VecDeque<ToolCall> },
     /// Over, unless a message resumes it.
     Ended(Status),
 }
@@ -198,10 +190,7 @@ impl Run {
     /// # Errors
     /// [`Refused`] when `event` does not fit; the run is then as it was.
     pub fn advance(&mut self, at: Timestamp, event: Event) -> Result<Step, Refused> {
-        let mut step = Step {
-            events: Vec::new(),
-            next: None,
-        };
+        let mut step = Step { events: Vec::new(), next: None };
         let mut due = VecDeque::from([event]);
         while let Some(event) = due.pop_front() {
             let effects = self.step(at, &event)?;
@@ -253,9 +242,6 @@ impl Run {
     /// Active milliseconds left at `now`.
     pub fn wall_left_ms(&self, now: Timestamp) -> u64 {
         let running = self.active_since.map_or(0, |since| now.ms_since(since));
-        self.rules
-            .limits
-            .wall_ms
-            .saturating_sub(self.used.active_ms.saturating_add(running))
+        self.rules.limits.wall_ms.saturating_sub(self.used.active_ms.saturating_add(running))
     }
 }

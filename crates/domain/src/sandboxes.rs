@@ -114,10 +114,7 @@ impl SandboxPath {
             _ if text.starts_with('/') => return Err(format!("{text:?} is outside {ROOT}")),
             _ => text,
         };
-        let names: Vec<&str> = below
-            .split('/')
-            .filter(|name| !name.is_empty() && *name != ".")
-            .collect();
+        let names: Vec<&str> = below.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
         if names.len() > DEPTH_MAX {
             return Err(format!("the path is nested deeper than {DEPTH_MAX} folders"));
         }
@@ -134,9 +131,7 @@ impl SandboxPath {
     pub fn parse_file(text: &str) -> Result<Self, String> {
         let path = Self::parse(text)?;
         if path.0.is_empty() || text.ends_with('/') {
-            return Err(format!(
-                "{text:?} names a folder; expected a file such as {ROOT}/data.csv"
-            ));
+            return Err(format!("{text:?} names a folder; expected a file such as {ROOT}/data.csv"));
         }
         Ok(path)
     }
@@ -148,11 +143,7 @@ impl SandboxPath {
 
     /// Relative to the root, for the file system: `a/b.csv`, or `.` for the root.
     pub fn relative(&self) -> String {
-        if self.0.is_empty() {
-            ".".into()
-        } else {
-            self.0.join("/")
-        }
+        if self.0.is_empty() { ".".into() } else { self.0.join("/") }
     }
 }
 
@@ -171,9 +162,7 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("a name is longer than {NAME_MAX} bytes"));
     }
     match name.chars().find(|c| c.is_control() || *c == '\\' || is_bidi(*c)) {
-        Some(bad) => Err(format!(
-            "{name:?} contains the character {bad:?}, which no file name may"
-        )),
+        Some(bad) => Err(format!("{name:?} contains the character {bad:?}, which no file name may")),
         None => Ok(()),
     }
 }
@@ -190,10 +179,7 @@ mod tests {
     #[test]
     fn both_spellings_name_the_same_file() {
         for text in ["/workspace/in/a.csv", "in/a.csv", "./in//a.csv"] {
-            assert_eq!(
-                SandboxPath::parse_file(text).unwrap().to_string(),
-                "/workspace/in/a.csv"
-            );
+            assert_eq!(SandboxPath::parse_file(text).unwrap().to_string(), "/workspace/in/a.csv");
         }
         assert_eq!(SandboxPath::parse("/workspace").unwrap().relative(), ".");
     }

@@ -28,20 +28,13 @@ pub struct Flaw {
 impl Flaw {
     /// A flaw at `pointer`; `expected` continues the sentence "expected …".
     pub fn new(pointer: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            expected: expected.into(),
-        }
+        Self { pointer: pointer.into(), expected: expected.into() }
     }
 }
 
 impl Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.pointer.is_empty() {
-            "the body"
-        } else {
-            &self.pointer
-        };
+        let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
         write!(f, "{place}: expected {}", self.expected)
     }
 }
@@ -61,11 +54,7 @@ pub struct Cursor<'v> {
 impl<'v> Cursor<'v> {
     /// Starts at `value`, which the sender knows as `pointer` (`""` for the whole body).
     pub fn new(value: &'v Value, pointer: impl Into<String>) -> Self {
-        Self {
-            value,
-            pointer: pointer.into(),
-            hidden: false,
-        }
+        Self { value, pointer: pointer.into(), hidden: false }
     }
 
     /// The same place, but no error from here downwards repeats a value: it may be a secret.
@@ -93,10 +82,9 @@ impl<'v> Cursor<'v> {
     pub fn object(&self, allowed: &[&str]) -> Result<Object<'v>, Flaw> {
         let object = self.open_object()?;
         match object.fields.keys().find(|key| !allowed.contains(&key.as_str())) {
-            Some(unknown) => Err(Flaw::new(
-                object.pointer_to(unknown),
-                format!("only the keys {} here", allowed.join(", ")),
-            )),
+            Some(unknown) => {
+                Err(Flaw::new(object.pointer_to(unknown), format!("only the keys {} here", allowed.join(", "))))
+            }
             None => Ok(object),
         }
     }
@@ -104,11 +92,7 @@ impl<'v> Cursor<'v> {
     /// An object with any keys.
     pub fn open_object(&self) -> Result<Object<'v>, Flaw> {
         let fields = self.value.as_object().ok_or_else(|| self.flaw("an object"))?;
-        Ok(Object {
-            fields,
-            pointer: self.pointer.clone(),
-            hidden: self.hidden,
-        })
+        Ok(Object { fields, pointer: self.pointer.clone(), hidden: self.hidden })
     }
 
     /// An array, as one cursor for each item.
@@ -134,9 +118,7 @@ impl<'v> Cursor<'v> {
 
     /// A string of at least one character; blanks count, as in JSON Schema's `minLength`.
     pub fn non_empty(&self) -> Result<&'v str, Flaw> {
-        Some(self.string()?)
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| self.flaw("a string that is not empty"))
+        Some(self.string()?).filter(|text| !text.is_empty()).ok_or_else(|| self.flaw("a string that is not empty"))
     }
 
     /// A string whose number of characters (Unicode scalar values) lies in `length`.
@@ -146,11 +128,7 @@ impl<'v> Cursor<'v> {
         if length.contains(&chars) {
             return Ok(text);
         }
-        let expected = format!(
-            "a string of {} to {} characters, got {chars}",
-            length.start(),
-            length.end()
-        );
+        let expected = format!("a string of {} to {} characters, got {chars}", length.start(), length.end());
         Err(Flaw::new(&self.pointer, expected))
     }
 

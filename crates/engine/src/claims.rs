@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use storage::StoreError;
 use storage::work::{self, Claimed};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::job;
 use crate::shop::{Held, Pace, Shop, lock};
 
 /// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
-const BATCH: usize = 64;
+const BATCH: u32 = 64;
 /// The slow poll.
 const POLL: Duration = Duration::from_secs(5);
 /// After a database error, before the next try.
@@ -22,17 +23,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
     let mut pace = shop.pace.clone();
     loop {
-        let looked = tokio::select! {
+        let places = tokio::select! {
             _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
-            looked = look(&shop) => looked,
+            places = shop.take_places(BATCH) => places,
         };
-        let idle = match looked {
+        // Not in the select: a claim whose answer nobody waits for would hold its runs for a whole lease.
+        let idle = match look(&shop, places).await {
             Ok(idle) => idle,
             Err(error) => {
                 tracing::error!(%error, "claiming failed");
                 PAUSE
             }
         };
+        if idle.is_zero() {
+            continue;
+        }
         tokio::select! {
             _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
             () = shop.parts.bell.work() => {}
@@ -41,34 +46,29 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
     }
 }
 
-/// Claims everything that is due; answers how long nothing will be, unless the bell rings.
-async fn look(shop: &Arc<Shop>) -> Result<Duration, StoreError> {
-    loop {
-        let free = shop.free_places().await.min(BATCH);
-        let now = shop.now();
-        let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else {
-            return Ok(POLL);
-        };
-        if due > now {
-            return Ok(Duration::from_millis(due.ms_since(now)).min(POLL));
-        }
-        let (token, until) = (shop.parts.ambient.id(now), shop.lease_end(now));
-        let most = u32::try_from(free).unwrap_or(1);
-        let claimed = shop
-            .parts
-            .db
-            .write(async move |tx| work::claim(tx, token, now, until, most).await)
-            .await?;
-        for claimed in claimed {
-            begin(shop, claimed);
+/// Claims what is due, one run a place; answers how long nothing will be, unless the bell rings.
+async fn look(shop: &Arc<Shop>, places: Option<OwnedSemaphorePermit>) -> Result<Duration, StoreError> {
+    let Some(mut places) = places else { return Ok(POLL) };
+    let now = shop.now();
+    let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else {
+        return Ok(POLL);
+    };
+    if due > now {
+        return Ok(Duration::from_millis(due.ms_since(now)).min(POLL));
+    }
+    let (token, until) = (shop.parts.ambient.id(now), shop.lease_end(now));
+    let most = u32::try_from(places.num_permits()).unwrap_or(1);
+    let claimed = shop.parts.db.write(async move |tx| work::claim(tx, token, now, until, most).await).await?;
+    for claimed in claimed {
+        if let Some(place) = places.split(1) {
+            begin(shop, claimed, place);
         }
     }
+    Ok(Duration::ZERO)
 }
 
-fn begin(shop: &Arc<Shop>, claimed: Claimed) {
+fn begin(shop: &Arc<Shop>, claimed: Claimed, place: OwnedSemaphorePermit) {
     let lease = claimed.lease;
-    // Only this task takes places, and it claimed no more than there were.
-    let Some(place) = shop.place() else { return };
     let shop_of_run = Arc::clone(shop);
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {
@@ -79,11 +79,5 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed) {
         }
         drop(place);
     });
-    held.insert(
-        lease.run,
-        Held {
-            lease,
-            task: task.abort_handle(),
-        },
-    );
+    held.insert(lease.run, Held { lease, task: task.abort_handle() });
 }

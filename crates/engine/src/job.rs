@@ -31,12 +31,7 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed) {
     if let Err(error) = outcome {
         tracing::error!(run = %lease.run, %error, "the run is left alone for a minute");
         let due = shop.now().plus_ms(LEFT_ALONE_MS);
-        if let Err(error) = shop
-            .parts
-            .db
-            .write(async move |tx| work::let_go(tx, lease, due).await)
-            .await
-        {
+        if let Err(error) = shop.parts.db.write(async move |tx| work::let_go(tx, lease, due).await).await {
             tracing::error!(run = %lease.run, %error, "letting go failed: the lease will run out");
         }
     }
@@ -76,27 +71,12 @@ impl<'s> Job<'s> {
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let run = claimed.lease.run;
         let entries = shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?;
-        let rules = Rules {
-            limits: shop.parts.limits.clone(),
-            json_object: plan.json_object,
-        };
-        let (run, due) = Run::replay(rules, entries).map_err(|refused| StoreError::Corrupt {
-            what: format!("journal of {run}: {refused}"),
-        })?;
+        let rules = Rules { limits: shop.parts.limits.clone(), json_object: plan.json_object };
+        let (run, due) = Run::replay(rules, entries)
+            .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((
-            Self {
-                shop,
-                claimed,
-                plan,
-                workspace,
-                tools,
-                run,
-                news,
-            },
-            due.unwrap_or(Effect::Wait),
-        ))
+        Ok((Self { shop, claimed, plan, workspace, tools, run, news }, due.unwrap_or(Effect::Wait)))
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
@@ -128,9 +108,7 @@ impl<'s> Job<'s> {
                     Going::LetGo => return Ok(()),
                 },
                 Waited::Stop => Effect::Wait,
-                Waited::TimeUp => Effect::Then(Event::Failed {
-                    cause: time_up(self.shop),
-                }),
+                Waited::TimeUp => Effect::Then(Event::Failed { cause: time_up(self.shop) }),
                 Waited::Drain => return self.let_go().await,
             };
         }
@@ -163,24 +141,11 @@ impl<'s> Job<'s> {
             pictures: &self.workspace,
         };
         let calling = self.shop.parts.model.turn(request);
-        let waited = wait(
-            self.shop,
-            &self.claimed,
-            &mut self.news,
-            self.run.wall_left_ms(self.shop.now()),
-            calling,
-        )
-        .await;
+        let waited =
+            wait(self.shop, &self.claimed, &mut self.news, self.run.wall_left_ms(self.shop.now()), calling).await;
         waited.map(|answered| match answered {
-            Ok(answer) => Event::Replied {
-                turn,
-                reply: self.reply(answer),
-            },
-            Err(failure) => Event::TurnFailed {
-                turn,
-                failure,
-                spread_permille: self.shop.parts.ambient.permille(),
-            },
+            Ok(answer) => Event::Replied { turn, reply: self.reply(answer) },
+            Err(failure) => Event::TurnFailed { turn, failure, spread_permille: self.shop.parts.ambient.permille() },
         })
     }
 
@@ -228,10 +193,7 @@ impl<'s> Job<'s> {
     async fn commit_events(&mut self, events: Vec<Event>, due: Effect, taken: Vec<i64>) -> Result<Going, StoreError> {
         let now = self.shop.now();
         let asked_before = self.run.pending_request().map(|request| request.id);
-        let mut step = Step {
-            events: vec![],
-            next: None,
-        };
+        let mut step = Step { events: vec![], next: None };
         for event in events {
             match self.run.advance(now, event) {
                 Ok(more) => {
@@ -247,11 +209,7 @@ impl<'s> Job<'s> {
             Effect::Wait => Then::Release,
             Effect::Then(_) | Effect::CallModel { .. } | Effect::CallTool(_) => Then::Hold(self.shop.lease_end(now)),
         };
-        let asked = self
-            .run
-            .pending_request()
-            .filter(|request| asked_before != Some(request.id))
-            .cloned();
+        let asked = self.run.pending_request().filter(|request| asked_before != Some(request.id)).cloned();
         let commit = Commit {
             lease: self.claimed.lease,
             tail: self.claimed.tail,
@@ -263,12 +221,7 @@ impl<'s> Job<'s> {
             then,
             now,
         };
-        let committed = self
-            .shop
-            .parts
-            .db
-            .write(async move |tx| runs::commit(tx, commit).await)
-            .await?;
+        let committed = self.shop.parts.db.write(async move |tx| runs::commit(tx, commit).await).await?;
         let Some(Committed { tail, due_again }) = committed else {
             tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
             return Ok(Going::LetGo);
@@ -278,21 +231,13 @@ impl<'s> Job<'s> {
         if due_again || matches!(then, Then::Sleep(_)) {
             self.shop.parts.bell.ring_work();
         }
-        Ok(if matches!(then, Then::Hold(_)) {
-            Going::On(next)
-        } else {
-            Going::LetGo
-        })
+        Ok(if matches!(then, Then::Hold(_)) { Going::On(next) } else { Going::LetGo })
     }
 
     /// Lets go of a run in the middle, for another process or the next start to go on with.
     async fn let_go(&self) -> Result<(), StoreError> {
         let (lease, now) = (self.claimed.lease, self.shop.now());
-        self.shop
-            .parts
-            .db
-            .write(async move |tx| work::let_go(tx, lease, now).await)
-            .await
+        self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, now).await).await
     }
 }
 
@@ -331,11 +276,7 @@ async fn stop_wanted(shop: &Shop, claimed: &Claimed, news: &mut RunWatch) {
     loop {
         news.changed().await;
         match shop.parts.db.read(async |tx| runs::inbox(tx, run).await).await {
-            Ok(inbox)
-                if inbox
-                    .iter()
-                    .any(|(_, event)| matches!(event, Event::Interrupted { .. })) =>
-            {
+            Ok(inbox) if inbox.iter().any(|(_, event)| matches!(event, Event::Interrupted { .. })) => {
                 return;
             }
             Ok(_) => {}

@@ -24,12 +24,7 @@ pub(crate) async fn keep_alive(shop: Arc<Shop>) {
 
 async fn renew(shop: &Shop, leases: Vec<Lease>) {
     let until = shop.lease_end(shop.now());
-    match shop
-        .parts
-        .db
-        .write(async move |tx| work::renew(tx, &leases, until).await)
-        .await
-    {
+    match shop.parts.db.write(async move |tx| work::renew(tx, &leases, until).await).await {
         Ok(lost) => lost.into_iter().for_each(|lease| abandon(shop, lease)),
         Err(error) => tracing::error!(%error, "renewing leases failed"),
     }

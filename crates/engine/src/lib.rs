@@ -60,10 +60,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            concurrency: 1_000,
-            lease_ms: 30_000,
-        }
+        Self { concurrency: 1_000, lease_ms: 30_000 }
     }
 }
 

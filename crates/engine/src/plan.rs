@@ -20,13 +20,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads a stored config.
     pub(crate) fn read(config: &str) -> Result<Self, StoreError> {
-        let config: Config = serde_json::from_str(config).map_err(|error| StoreError::Corrupt {
-            what: format!("builds.config: {error}"),
-        })?;
+        let config: Config = serde_json::from_str(config)
+            .map_err(|error| StoreError::Corrupt { what: format!("builds.config: {error}") })?;
         let json_object = config.wants_json_object();
-        let begin = Part::InputText {
-            text: "Carry out the Job your instructions describe.".into(),
-        };
+        let begin = Part::InputText { text: "Carry out the Job your instructions describe.".into() };
         Ok(Self {
             model: config.model_name().to_owned(),
             instructions: format!(
@@ -35,10 +32,7 @@ impl Plan {
                 config.instructions()
             ),
             seed: config.seed_turns(),
-            kickoff: vec![SeedTurn {
-                role: Speaker::User,
-                parts: vec![begin],
-            }],
+            kickoff: vec![SeedTurn { role: Speaker::User, parts: vec![begin] }],
             sampling: config.sampling(),
             json_object,
             unserved: config.unserved(),

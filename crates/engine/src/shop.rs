@@ -43,13 +43,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn new(parts: Parts, pace: watch::Receiver<Pace>) -> Self {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
-        Self {
-            parts,
-            pace,
-            held: Mutex::default(),
-            places,
-            plans: Mutex::default(),
-        }
+        Self { parts, pace, held: Mutex::default(), places, plans: Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -61,16 +55,14 @@ impl Shop {
         now.plus_ms(self.parts.settings.lease_ms)
     }
 
-    /// Waits for a free place, then answers how many there are.
-    pub(crate) async fn free_places(&self) -> usize {
-        // Closed never happens: the semaphore lives as long as the shop.
-        drop(self.places.acquire().await);
-        self.places.available_permits()
-    }
-
-    /// A place for one run, if one is free.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// Waits for a free place, then takes all that are free, `most` at most.
+    pub(crate) async fn take_places(&self, most: u32) -> Option<OwnedSemaphorePermit> {
+        let mut places = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let more = self.places.available_permits().min(most.saturating_sub(1) as usize);
+        if let Ok(more) = Arc::clone(&self.places).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+            places.merge(more);
+        }
+        Some(places)
     }
 
     /// Waits until no run is in flight.
@@ -84,14 +76,8 @@ impl Shop {
         if let Some(plan) = lock(&self.plans).get(&build) {
             return Ok(Arc::clone(plan));
         }
-        let stored = self
-            .parts
-            .db
-            .read(async |tx| builds::get(tx, team, build).await)
-            .await?;
-        let stored = stored.ok_or_else(|| StoreError::Corrupt {
-            what: format!("build {build} is gone"),
-        })?;
+        let stored = self.parts.db.read(async |tx| builds::get(tx, team, build).await).await?;
+        let stored = stored.ok_or_else(|| StoreError::Corrupt { what: format!("build {build} is gone") })?;
         let plan = Arc::new(Plan::read(&stored.config_json)?);
         let mut plans = lock(&self.plans);
         if plans.len() >= PLANS_MAX {

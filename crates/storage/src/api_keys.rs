@@ -46,9 +46,7 @@ pub async fn revoke(tx: &mut Tx<'_>, team: TeamId, id: ApiKeyId, now: Timestamp)
 
 fn read(row: &Row) -> Result<ApiKey, StoreError> {
     let hash = row.bytes(3)?;
-    let hash = hash.try_into().map_err(|_| StoreError::Corrupt {
-        what: "api_keys.hash: expected 32 bytes".into(),
-    })?;
+    let hash = hash.try_into().map_err(|_| StoreError::Corrupt { what: "api_keys.hash: expected 32 bytes".into() })?;
     Ok(ApiKey {
         id: ApiKeyId(row.uuid(0)?),
         team: TeamId(row.uuid(1)?),

@@ -57,19 +57,11 @@ impl Bell {
     /// Watches `run` from now on. Watch first, then read, then wait: nothing falls in between.
     pub fn watch_run(&self, run: Uuid) -> RunWatch {
         let mut runs = self.0.runs();
-        let watched = runs.entry(run).or_insert_with(|| Watched {
-            line: Arc::default(),
-            watchers: 0,
-        });
+        let watched = runs.entry(run).or_insert_with(|| Watched { line: Arc::default(), watchers: 0 });
         watched.watchers += 1;
         let line = Arc::clone(&watched.line);
         let seen = line.rings.load(Ordering::Acquire);
-        RunWatch {
-            bell: Arc::clone(&self.0),
-            run,
-            line,
-            seen,
-        }
+        RunWatch { bell: Arc::clone(&self.0), run, line, seen }
     }
 }
 

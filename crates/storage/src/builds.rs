@@ -47,11 +47,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewBuild) -> Result<Opti
         return Ok(None);
     };
     let revision_number = row.u32(0)?;
-    let secrets = if new.secrets.is_empty() {
-        None
-    } else {
-        Some(journal::json(&new.secrets)?)
-    };
+    let secrets = if new.secrets.is_empty() { None } else { Some(journal::json(&new.secrets)?) };
     let values = params![
         team,
         new.id,
@@ -82,11 +78,7 @@ pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: BuildId) -> Result<Option<Bu
 
 /// The Build that a run would be pinned to now: the highest number (contract A16).
 pub async fn latest(tx: &mut Tx<'_>, team: TeamId, agent: AgentId) -> Result<Option<Build>, StoreError> {
-    tx.row(LATEST, &params![team, agent])
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+    tx.row(LATEST, &params![team, agent]).await?.as_ref().map(read).transpose()
 }
 
 /// A page of an Assignment's Builds, newest first, and how many it has. `None`: the team has no such Assignment.
@@ -112,9 +104,7 @@ pub async fn latest_secrets(tx: &mut Tx<'_>, team: TeamId, agent: AgentId) -> Re
     };
     let Some(json) = row.opt_text(0)? else { return Ok(None) };
     // The error would quote the text: it is not passed on.
-    serde_json::from_str(&json).map(Some).map_err(|_| StoreError::Corrupt {
-        what: "builds.secrets".into(),
-    })
+    serde_json::from_str(&json).map(Some).map_err(|_| StoreError::Corrupt { what: "builds.secrets".into() })
 }
 
 fn read(row: &Row) -> Result<Build, StoreError> {

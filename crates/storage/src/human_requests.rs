@@ -40,9 +40,7 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let body = crate::journal::json(request)?;
-    tx.exec(INSERT, &params![team, request.id, run, body, now])
-        .await
-        .map(drop)
+    tx.exec(INSERT, &params![team, request.id, run, body, now]).await.map(drop)
 }
 
 /// Closes whatever request of the run is open, unanswered.
@@ -52,20 +50,12 @@ pub(crate) async fn close(tx: &mut Tx<'_>, team: TeamId, run: RunId, now: Timest
 
 /// The open request of a run; there is one at most.
 pub async fn pending(tx: &mut Tx<'_>, team: TeamId, run: RunId) -> Result<Option<Stored>, StoreError> {
-    tx.row(PENDING, &params![team, run])
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+    tx.row(PENDING, &params![team, run]).await?.as_ref().map(read).transpose()
 }
 
 /// One request of a run, open or closed.
 pub async fn get(tx: &mut Tx<'_>, team: TeamId, run: RunId, id: Uuid) -> Result<Option<Stored>, StoreError> {
-    tx.row(GET, &params![team, run, id])
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+    tx.row(GET, &params![team, run, id]).await?.as_ref().map(read).transpose()
 }
 
 /// Answers a request; whether it was still open. Of several answers at once exactly one gets `true`.
@@ -81,13 +71,7 @@ pub async fn answer(
 }
 
 fn read(row: &Row) -> Result<Stored, StoreError> {
-    let request = serde_json::from_str(row.text_ref(0)?).map_err(|error| StoreError::Corrupt {
-        what: format!("human_requests.body: {error}"),
-    })?;
-    Ok(Stored {
-        request,
-        created_at: row.time(1)?,
-        closed_at: row.opt_time(2)?,
-        response: row.opt_text(3)?,
-    })
+    let request = serde_json::from_str(row.text_ref(0)?)
+        .map_err(|error| StoreError::Corrupt { what: format!("human_requests.body: {error}") })?;
+    Ok(Stored { request, created_at: row.time(1)?, closed_at: row.opt_time(2)?, response: row.opt_text(3)? })
 }

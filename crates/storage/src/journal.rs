@@ -47,15 +47,8 @@ pub(crate) async fn append(
             Event::Replied { reply, .. } => reply.carry.as_ref().map(json).transpose()?,
             _ => None,
         };
-        let values = params![
-            run,
-            number(last_seq)?,
-            now,
-            event.kind(),
-            json(event)?,
-            private,
-            message.map(number).transpose()?
-        ];
+        let values =
+            params![run, number(last_seq)?, now, event.kind(), json(event)?, private, message.map(number).transpose()?];
         tx.exec(APPEND, &values).await?;
     }
     Ok((last_seq, messages))
@@ -71,14 +64,7 @@ pub async fn replay(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Entry>, StoreErro
 pub async fn after(tx: &mut Tx<'_>, team: TeamId, run: RunId, seq: u64, limit: u32) -> Result<Vec<Line>, StoreError> {
     let rows = tx.rows(AFTER, &params![team, run, number(seq)?, limit]).await?;
     rows.iter()
-        .map(|row| {
-            Ok(Line {
-                seq: row.u64(0)?,
-                at: row.time(1)?,
-                kind: row.text(2)?,
-                body: row.text(3)?,
-            })
-        })
+        .map(|row| Ok(Line { seq: row.u64(0)?, at: row.time(1)?, kind: row.text(2)?, body: row.text(3)? }))
         .collect()
 }
 
@@ -91,36 +77,22 @@ pub async fn messages(
     offset: u64,
 ) -> Result<Vec<Entry>, StoreError> {
     let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-    tx.rows(MESSAGES, &params![team, run, offset, limit])
-        .await?
-        .iter()
-        .map(entry)
-        .collect()
+    tx.rows(MESSAGES, &params![team, run, offset, limit]).await?.iter().map(entry).collect()
 }
 
 fn entry(row: &Row) -> Result<Entry, StoreError> {
-    let corrupt = |error: serde_json::Error| StoreError::Corrupt {
-        what: format!("journal entry: {error}"),
-    };
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt { what: format!("journal entry: {error}") };
     let mut event: Event = serde_json::from_str(row.text_ref(2)?).map_err(corrupt)?;
     if let (Event::Replied { reply, .. }, Some(private)) = (&mut event, row.opt_text(3)?) {
         reply.carry = Some(serde_json::from_str(&private).map_err(corrupt)?);
     }
-    Ok(Entry {
-        seq: row.u64(0)?,
-        at: row.time(1)?,
-        event,
-    })
+    Ok(Entry { seq: row.u64(0)?, at: row.time(1)?, event })
 }
 
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt {
-        what: format!("cannot write as JSON: {error}"),
-    })
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what: format!("cannot write as JSON: {error}") })
 }
 
 fn number(count: u64) -> Result<i64, StoreError> {
-    i64::try_from(count).map_err(|_| StoreError::Corrupt {
-        what: "a count beyond 63 bits".into(),
-    })
+    i64::try_from(count).map_err(|_| StoreError::Corrupt { what: "a count beyond 63 bits".into() })
 }

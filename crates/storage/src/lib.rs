@@ -18,6 +18,8 @@ mod ids;
 pub mod journal;
 pub mod runs;
 pub mod sandboxes;
+#[cfg(test)]
+mod statements;
 pub mod teams;
 pub mod work;
 
@@ -25,8 +27,5 @@ pub use bell::Bell;
 pub use db::{DataLock, Db, Migration, Row, Settings, StoreError, Synchronous, Tx, Value};
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "start",
-    sql: include_str!("../migrations/0001_start.sqlite.sql"),
-}];
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { number: 1, name: "start", sql: include_str!("../migrations/0001_start.sqlite.sql") }];

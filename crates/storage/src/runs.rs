@@ -53,20 +53,8 @@ const COUNT: &str = concat!("SELECT count(*) FROM runs r WHERE r.team_id = $1 ",
 const TOTAL: &str = "SELECT run_count FROM teams WHERE id = $1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[
-    NUMBER,
-    INSERT,
-    GET,
-    MOVE,
-    TELL,
-    TOLD,
-    INBOX,
-    TAKE,
-    PAGE_NEWEST,
-    PAGE_OLDEST,
-    COUNT,
-    TOTAL,
-];
+pub(crate) const SQL: &[&str] =
+    &[NUMBER, INSERT, GET, MOVE, TELL, TOLD, INBOX, TAKE, PAGE_NEWEST, PAGE_OLDEST, COUNT, TOTAL];
 
 /// A run that was just accepted.
 #[derive(Debug, Clone)]
@@ -180,15 +168,10 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow
     let number = match tx.row(NUMBER, &params![team]).await? {
         Some(row) => row.u64(0)?,
         None => {
-            return Err(StoreError::Corrupt {
-                what: format!("team {team} is gone"),
-            });
+            return Err(StoreError::Corrupt { what: format!("team {team} is gone") });
         }
     };
-    let mut events = vec![Event::Created {
-        agent_id: new.agent.0,
-        build_id: new.build.0,
-    }];
+    let mut events = vec![Event::Created { agent_id: new.agent.0, build_id: new.build.0 }];
     let prompts = u32::from(new.message.is_some());
     events.extend(new.message.map(Event::MessageReceived));
     let (last_seq, message_count) = (events.len() as u64, u64::from(prompts));
@@ -245,20 +228,11 @@ pub async fn page(
     offset: u64,
 ) -> Result<(Vec<(RunRow, String)>, u64), StoreError> {
     let mut values = filter.values(team);
-    let total = if filter.is_empty() {
-        tx.row(TOTAL, &params![team]).await?
-    } else {
-        tx.row(COUNT, &values).await?
-    };
+    let total = if filter.is_empty() { tx.row(TOTAL, &params![team]).await? } else { tx.row(COUNT, &values).await? };
     let total = total.map_or(Ok(0), |row| row.u64(0))?;
     values.extend(params![limit, i64::try_from(offset).unwrap_or(i64::MAX)]);
-    let rows = tx
-        .rows(if newest_first { PAGE_NEWEST } else { PAGE_OLDEST }, &values)
-        .await?;
-    let page = rows
-        .iter()
-        .map(|row| Ok((read(row)?, row.text(15)?)))
-        .collect::<Result<_, StoreError>>()?;
+    let rows = tx.rows(if newest_first { PAGE_NEWEST } else { PAGE_OLDEST }, &values).await?;
+    let page = rows.iter().map(|row| Ok((read(row)?, row.text(15)?))).collect::<Result<_, StoreError>>()?;
     Ok((page, total))
 }
 
@@ -274,9 +248,8 @@ pub async fn inbox(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(i64, Event)>, Sto
     let rows = tx.rows(INBOX, &params![run]).await?;
     rows.iter()
         .map(|row| {
-            let event = serde_json::from_str(row.text_ref(1)?).map_err(|error| StoreError::Corrupt {
-                what: format!("inbox entry: {error}"),
-            })?;
+            let event = serde_json::from_str(row.text_ref(1)?)
+                .map_err(|error| StoreError::Corrupt { what: format!("inbox entry: {error}") })?;
             Ok((row.int(0)?, event))
         })
         .collect()
@@ -307,11 +280,7 @@ pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Option<Committed>, 
         None => step.tail,
     };
     let tail = journal::append(tx, run, tail, &step.events, step.now).await?;
-    let prompts = step
-        .events
-        .iter()
-        .filter(|event| matches!(event, Event::MessageReceived(_)))
-        .count();
+    let prompts = step.events.iter().filter(|event| matches!(event, Event::MessageReceived(_))).count();
     let ended = step.status.is_terminal().then_some(step.now);
     let values = params![
         team,
@@ -352,26 +321,14 @@ impl Filter {
 
     fn values(&self, team: TeamId) -> Vec<Value> {
         let (status, or_status) = self.status.map(|(one, other)| (one.word(), other.word())).unzip();
-        params![
-            team,
-            self.agent,
-            status,
-            or_status,
-            self.source.as_ref(),
-            self.search.as_deref().map(like),
-            self.since
-        ]
-        .into()
+        params![team, self.agent, status, or_status, self.source.as_ref(), self.search.as_deref().map(like), self.since]
+            .into()
     }
 }
 
 /// A LIKE pattern for "contains", with its wildcards disarmed.
 fn like(text: &str) -> String {
-    let plain = text
-        .to_lowercase()
-        .replace('!', "!!")
-        .replace('%', "!%")
-        .replace('_', "!_");
+    let plain = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{plain}%")
 }
 
@@ -396,7 +353,5 @@ fn read(row: &Row) -> Result<RunRow, StoreError> {
 }
 
 fn as_int(count: u64) -> Result<i64, StoreError> {
-    i64::try_from(count).map_err(|_| StoreError::Corrupt {
-        what: "a count beyond 63 bits".into(),
-    })
+    i64::try_from(count).map_err(|_| StoreError::Corrupt { what: "a count beyond 63 bits".into() })
 }

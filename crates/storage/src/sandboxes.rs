@@ -24,10 +24,5 @@ pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: &str) -> Result<Option<Sandb
 
 fn read(row: &Row) -> Result<Sandbox, StoreError> {
     let (created_at, expires_at): (Timestamp, Timestamp) = (row.time(2)?, row.time(3)?);
-    Ok(Sandbox {
-        id: row.text(0)?,
-        team: TeamId(row.uuid(1)?),
-        created_at,
-        expires_at,
-    })
+    Ok(Sandbox { id: row.text(0)?, team: TeamId(row.uuid(1)?), created_at, expires_at })
 }

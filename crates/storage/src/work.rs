@@ -75,11 +75,7 @@ pub async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut claimed = Vec::new();
     for row in tx.rows(CLAIM, &params![token, lease_until, now, most]).await? {
-        let lease = Lease {
-            run: RunId(row.uuid(0)?),
-            team: TeamId(row.uuid(1)?),
-            claim: token,
-        };
+        let lease = Lease { run: RunId(row.uuid(0)?), team: TeamId(row.uuid(1)?), claim: token };
         let Some(run) = tx.row(CLAIMED, &params![lease.team, lease.run, now]).await? else {
             continue;
         };

@@ -26,14 +26,8 @@ fn reads_what_plain_json_says() {
 #[test]
 fn refuses_a_key_written_twice_however_deep() {
     assert_eq!(refusal(r#"{"a":1,"a":1}"#), "/a: the key is written twice");
-    assert_eq!(
-        refusal(r#"{"x":[0,{"y/z":{"b":1,"\u0062":2}}]}"#),
-        "/x/1/y~1z/b: the key is written twice"
-    );
-    assert!(
-        parse(br#"[{"a":1},{"a":1}]"#).is_ok(),
-        "the same key in two objects is fine"
-    );
+    assert_eq!(refusal(r#"{"x":[0,{"y/z":{"b":1,"\u0062":2}}]}"#), "/x/1/y~1z/b: the key is written twice");
+    assert!(parse(br#"[{"a":1},{"a":1}]"#).is_ok(), "the same key in two objects is fine");
 }
 
 #[test]
@@ -42,10 +36,7 @@ fn refuses_nul_in_text_and_in_keys() {
         refusal(r#"{"a":["ok","b\u0000"]}"#),
         "/a/1: the text holds the character U+0000, which cannot be stored"
     );
-    assert_eq!(
-        refusal(r#"{"a":{"b\u0000":1}}"#),
-        "/a: a key holds the character U+0000, which cannot be stored"
-    );
+    assert_eq!(refusal(r#"{"a":{"b\u0000":1}}"#), "/a: a key holds the character U+0000, which cannot be stored");
     assert!(refusal("\"a\0\"").contains("not valid JSON"));
 }
 
@@ -59,10 +50,7 @@ fn allows_64_levels_and_not_65() {
     let objects = |depth| format!("{}0{}", r#"{"k":"#.repeat(depth), "}".repeat(depth));
     assert!(parse(objects(MAX_DEPTH).as_bytes()).is_ok());
     assert!(parse(objects(MAX_DEPTH + 1).as_bytes()).is_err());
-    assert!(
-        parse("[".repeat(1_000_000).as_bytes()).is_err(),
-        "and the stack survives it"
-    );
+    assert!(parse("[".repeat(1_000_000).as_bytes()).is_err(), "and the stack survives it");
 }
 
 #[test]
@@ -76,10 +64,7 @@ fn counts_every_value() {
 fn measures_text_after_its_escapes_are_resolved() {
     let text = |length| format!(r#"{{"t":"{}"}}"#, "x".repeat(length));
     assert!(parse(text(MAX_STRING_BYTES).as_bytes()).is_ok());
-    assert_eq!(
-        refusal(&text(MAX_STRING_BYTES + 1)),
-        "/t: the text is longer than 1048576 bytes"
-    );
+    assert_eq!(refusal(&text(MAX_STRING_BYTES + 1)), "/t: the text is longer than 1048576 bytes");
 
     let escaped = format!("\"{}\"", r"\u0041".repeat(MAX_STRING_BYTES));
     assert!(parse(escaped.as_bytes()).is_ok());
@@ -107,10 +92,7 @@ fn refuses_what_is_not_json() {
         let flaw = parse(body.as_bytes()).expect_err(body);
         assert_eq!(flaw.pointer(), None, "{body}");
         assert!(flaw.sentence().starts_with("is not valid JSON: "), "{body}: {flaw}");
-        assert!(
-            flaw.sentence().contains("line 1") || body.contains('\n'),
-            "{body}: {flaw}"
-        );
+        assert!(flaw.sentence().contains("line 1") || body.contains('\n'), "{body}: {flaw}");
     }
 }
 

@@ -15,11 +15,7 @@ use super::{Flaw, MAX_DEPTH, MAX_NODES, MAX_STRING_BYTES, push_step};
 pub(super) fn tree(text: &str) -> Result<Value, Flaw> {
     let mut json = serde_json::Deserializer::from_str(text);
     let mut progress = Progress::default();
-    let root = Node {
-        progress: &mut progress,
-        place: &Place::Root,
-        depth: 0,
-    };
+    let root = Node { progress: &mut progress, place: &Place::Root, depth: 0 };
     let value = root.deserialize(&mut json);
     let whole = value.and_then(|value| json.end().map(|()| value));
     whole.map_err(|err| {
@@ -148,11 +144,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         loop {
             let place = Place::Index(self.place, array.len());
             let depth = self.depth + 1;
-            let item = Node {
-                progress: self.progress,
-                place: &place,
-                depth,
-            };
+            let item = Node { progress: self.progress, place: &place, depth };
             match items.next_element_seed(item)? {
                 Some(item) => array.push(item),
                 None => return Ok(Value::Array(array)),
@@ -173,11 +165,7 @@ impl<'de> Visitor<'de> for Node<'_> {
                 Entry::Vacant(free) => {
                     let place = Place::Key(self.place, free.key());
                     let depth = self.depth + 1;
-                    let member = Node {
-                        progress: self.progress,
-                        place: &place,
-                        depth,
-                    };
+                    let member = Node { progress: self.progress, place: &place, depth };
                     let value = members.next_value_seed(member)?;
                     free.insert(value);
                 }

@@ -107,10 +107,7 @@ impl Input {
         if !at.value().is_array() {
             return Err(at.flaw("a string or an array of messages"));
         }
-        at.array()?
-            .map(|item| InputMessage::read(&item))
-            .collect::<Result<_, _>>()
-            .map(Self::Messages)
+        at.array()?.map(|item| InputMessage::read(&item)).collect::<Result<_, _>>().map(Self::Messages)
     }
 }
 
@@ -133,10 +130,7 @@ impl Content {
         if !at.value().is_array() {
             return Err(at.flaw("a string or an array of parts"));
         }
-        at.array()?
-            .map(|item| Part::read(&item))
-            .collect::<Result<_, _>>()
-            .map(Self::Parts)
+        at.array()?.map(|item| Part::read(&item)).collect::<Result<_, _>>().map(Self::Parts)
     }
 }
 
@@ -147,9 +141,7 @@ impl Part {
         match at.open_object()?.required("type")?.one_of(&kinds)? {
             "input_text" => {
                 let part = at.object(&["type", "text"])?;
-                Ok(Self::InputText {
-                    text: owned(&part.required("text")?)?,
-                })
+                Ok(Self::InputText { text: owned(&part.required("text")?)? })
             }
             "input_image" => {
                 let part = at.object(&["type", "detail", "file_id", "url"])?;
@@ -161,20 +153,14 @@ impl Part {
             }
             _ => {
                 let part = at.object(&["type", "file_id"])?;
-                Ok(Self::InputFile {
-                    file_id: owned(&part.required("file_id")?)?,
-                })
+                Ok(Self::InputFile { file_id: owned(&part.required("file_id")?)? })
             }
         }
     }
 }
 
 impl Role {
-    const NAMES: [(&str, Self); 3] = [
-        ("system", Self::System),
-        ("user", Self::User),
-        ("assistant", Self::Assistant),
-    ];
+    const NAMES: [(&str, Self); 3] = [("system", Self::System), ("user", Self::User), ("assistant", Self::Assistant)];
 }
 
 impl Detail {
@@ -223,14 +209,8 @@ mod tests {
             (json!([{"content": "x"}]), "/input/0/role"),
             (json!([{"role": "tool", "content": "x"}]), "/input/0/role"),
             (json!([{"role": "user", "content": 1}]), "/input/0/content"),
-            (
-                json!([{"role": "user", "content": [{"type": "text", "text": "x"}]}]),
-                "/input/0/content/0/type",
-            ),
-            (
-                json!([{"role": "user", "content": [{"type": "input_text"}]}]),
-                "/input/0/content/0/text",
-            ),
+            (json!([{"role": "user", "content": [{"type": "text", "text": "x"}]}]), "/input/0/content/0/type"),
+            (json!([{"role": "user", "content": [{"type": "input_text"}]}]), "/input/0/content/0/text"),
             (
                 json!([{"role": "user", "content": [{"type": "input_text", "text": "x", "url": "u"}]}]),
                 "/input/0/content/0/url",

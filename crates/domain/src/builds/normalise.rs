@@ -42,22 +42,14 @@ impl Defaults {
         let browsing = Cursor::new(&value, "/browsing").open_object()?;
         browsing.required("provider")?.one_of(&BROWSING_PROVIDERS)?;
         browsing.required("model")?.one_of(&BROWSING_MODELS)?;
-        Ok(Self {
-            browsing: Browsing {
-                provider: provider.to_owned(),
-                model: model.to_owned(),
-            },
-        })
+        Ok(Self { browsing: Browsing { provider: provider.to_owned(), model: model.to_owned() } })
     }
 }
 
 impl Default for Defaults {
     /// The pair that public clients of the v1 API send.
     fn default() -> Self {
-        let browsing = Browsing {
-            provider: "anthropic".to_owned(),
-            model: "claude-sonnet-4-5".to_owned(),
-        };
+        let browsing = Browsing { provider: "anthropic".to_owned(), model: "claude-sonnet-4-5".to_owned() };
         Self { browsing }
     }
 }
@@ -79,11 +71,7 @@ pub fn normalise(
         "v1" => Config::V1(read_v1(&config.required("data")?, &mut vault)?),
         _ => Config::V2(read_v2(&config.required("data")?, defaults, &mut notes)?),
     };
-    Ok(Normalised {
-        config,
-        notes,
-        secrets: vault.into_secrets(),
-    })
+    Ok(Normalised { config, notes, secrets: vault.into_secrets() })
 }
 
 /// The version as given or, when absent, as the kind of model setting tells it (contract A6).
@@ -138,9 +126,7 @@ fn read_v2(at: &Cursor<'_>, defaults: &Defaults, notes: &mut Vec<&'static str>) 
     let model = agent.required("model")?.one_of(&AGENT_MODELS)?.to_owned();
     let browsing = models.read("browsing", read_browsing)?;
     let mut options = data.read("options", Options::read)?;
-    let infrastructure = browsing
-        .as_ref()
-        .and_then(|pair| BrowserProvider::named(&pair.provider));
+    let infrastructure = browsing.as_ref().and_then(|pair| BrowserProvider::named(&pair.provider));
     if let Some(provider) = infrastructure {
         move_browser_provider(provider, &mut options, notes);
     }
@@ -185,9 +171,8 @@ fn move_browser_provider(provider: BrowserProvider, options: &mut Option<Options
 
 fn read_text(at: &Cursor<'_>) -> Result<TextSettings, Flaw> {
     let formats = [("text", TextFormat::Text), ("json_object", TextFormat::JsonObject)];
-    let format = at
-        .object(&["format"])?
-        .read("format", |at| at.object(&["type"])?.required("type")?.choice(&formats))?;
+    let format =
+        at.object(&["format"])?.read("format", |at| at.object(&["type"])?.required("type")?.choice(&formats))?;
     Ok(TextSettings { format })
 }
 

@@ -17,11 +17,7 @@ pub struct Options {
     #[serde(rename = "evaluationSchemaId", default, skip_serializing_if = "Option::is_none")]
     pub evaluation_schema_id: Option<String>,
     /// What a benchmark would expect of a run.
-    #[serde(
-        rename = "benchmarkExpectedOutcomes",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "benchmarkExpectedOutcomes", default, skip_serializing_if = "Option::is_none")]
     pub benchmark_expected_outcomes: Option<Vec<ExpectedOutcome>>,
     /// Every other key with its value, nulls included (contract A11).
     #[serde(flatten)]
@@ -71,10 +67,7 @@ impl BrowserProvider {
 
     /// The provider of this name, if it is browser infrastructure at all.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, provider)| *provider)
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, provider)| *provider)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -120,15 +113,9 @@ mod tests {
         for (options, pointer) in [
             (json!({"browserProvider": "chrome"}), "/o/browserProvider"),
             (json!({"evaluationSchemaId": 1}), "/o/evaluationSchemaId"),
-            (
-                json!({"benchmarkExpectedOutcomes": [{"description": "d"}]}),
-                "/o/benchmarkExpectedOutcomes/0/criteria",
-            ),
+            (json!({"benchmarkExpectedOutcomes": [{"description": "d"}]}), "/o/benchmarkExpectedOutcomes/0/criteria"),
         ] {
-            assert_eq!(
-                Options::read(&Cursor::new(&options, "/o")).unwrap_err().pointer,
-                pointer
-            );
+            assert_eq!(Options::read(&Cursor::new(&options, "/o")).unwrap_err().pointer, pointer);
         }
     }
 

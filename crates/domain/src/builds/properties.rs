@@ -38,10 +38,7 @@ fn object_of(fields: Vec<(&'static str, Vec<Value>)>) -> impl Strategy<Value = V
         })
         .unzip();
     values.prop_map(move |values| {
-        let present = keys
-            .iter()
-            .zip(values)
-            .filter_map(|(key, value)| Some(((*key).to_owned(), value?)));
+        let present = keys.iter().zip(values).filter_map(|(key, value)| Some(((*key).to_owned(), value?)));
         Value::Object(present.collect::<Map<_, _>>())
     })
 }
@@ -71,17 +68,11 @@ fn likely_v1() -> impl Strategy<Value = Value> {
     let data = object_of(vec![
         ("model", vec![json!("m"), json!("claude-opus-4-7")]),
         ("input", inputs()),
-        (
-            "temperature",
-            vec![json!(0), json!(1), json!(1.0), json!(0.1), json!(-0.0)],
-        ),
+        ("temperature", vec![json!(0), json!(1), json!(1.0), json!(0.1), json!(-0.0)]),
         ("max_output_tokens", vec![json!(0.5), json!(u64::MAX), json!(1e300)]),
         ("top_p", vec![json!(1), json!(f64::MIN_POSITIVE)]),
         ("store", vec![json!(true), json!(false)]),
-        (
-            "text",
-            vec![json!({"format": null}), json!({"format": {"type": "json_object"}})],
-        ),
+        ("text", vec![json!({"format": null}), json!({"format": {"type": "json_object"}})]),
         ("files", vec![json!(["a"])]),
         (
             "tools",
@@ -91,10 +82,7 @@ fn likely_v1() -> impl Strategy<Value = Value> {
                 tool("headers", json!(null)),
                 tool("allowed_tools", json!({"tool_names": null})),
                 tool("allowed_tools", json!(["a"])),
-                tool(
-                    "require_approval",
-                    json!({"always": {"tool_names": ["a"]}, "never": null}),
-                ),
+                tool("require_approval", json!({"always": {"tool_names": ["a"]}, "never": null})),
                 tool("require_approval", json!("never")),
             ],
         ),
@@ -150,10 +138,7 @@ fn has_illegal_null(config: &Value) -> bool {
     let mut closed = config.clone();
     if let Some(options) = closed.pointer_mut("/data/options").and_then(Value::as_object_mut) {
         options.retain(|key, _| {
-            matches!(
-                key.as_str(),
-                "browserProvider" | "evaluationSchemaId" | "benchmarkExpectedOutcomes"
-            )
+            matches!(key.as_str(), "browserProvider" | "evaluationSchemaId" | "benchmarkExpectedOutcomes")
         });
     }
     any_null(&closed)

@@ -39,10 +39,7 @@ impl Secrets {
     /// The value of a header of the tool labelled `server_label`, if it was given for the origin of `server_url`. The label must match
     /// exactly; a header is also found in another spelling of upper and lower case, as HTTP has it.
     pub fn get(&self, server_label: &str, server_url: &str, header: &str) -> Option<&str> {
-        let bound = self
-            .0
-            .get(server_label)
-            .filter(|bound| bound.origin == origin(server_url))?;
+        let bound = self.0.get(server_label).filter(|bound| bound.origin == origin(server_url))?;
         let headers = &bound.headers;
         let respelled = || {
             let mut named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header));
@@ -83,10 +80,7 @@ pub(super) struct Vault<'p> {
 impl<'p> Vault<'p> {
     /// An empty vault; `previous` are the secrets of the Assignment's latest Build.
     pub(super) fn new(previous: Option<&'p Secrets>) -> Self {
-        Self {
-            previous,
-            taken: Secrets::default(),
-        }
+        Self { previous, taken: Secrets::default() }
     }
 
     /// What was taken out of the config.
@@ -109,10 +103,7 @@ impl<'p> Vault<'p> {
         }
         let redacted = values.keys().map(|name| (name.clone(), REDACTED.to_owned())).collect();
         // Labels are what secrets are found by: two tools that share one would mix theirs up.
-        let bound = Bound {
-            origin: origin(server_url),
-            headers: values,
-        };
+        let bound = Bound { origin: origin(server_url), headers: values };
         if !bound.headers.is_empty() && self.taken.0.insert(server_label.to_owned(), bound).is_some() {
             let expected = "headers on only one of the tools that share this server_label";
             return Err(Flaw::new(headers.pointer(), expected));
@@ -133,16 +124,13 @@ impl<'p> Vault<'p> {
         if value != REDACTED {
             return Ok(value.to_owned());
         }
-        self.previous
-            .and_then(|secrets| secrets.get(label, url, name))
-            .map(str::to_owned)
-            .ok_or_else(|| {
-                let expected = format!(
-                    "the real value of this header: {REDACTED} stands for a stored one, and the \
+        self.previous.and_then(|secrets| secrets.get(label, url, name)).map(str::to_owned).ok_or_else(|| {
+            let expected = format!(
+                "the real value of this header: {REDACTED} stands for a stored one, and the \
                      latest Build has none for this server_label, the origin of this server_url and this header"
-                );
-                Flaw::new(at.pointer(), expected)
-            })
+            );
+            Flaw::new(at.pointer(), expected)
+        })
     }
 }
 
@@ -150,9 +138,7 @@ impl<'p> Vault<'p> {
 /// asks for the value again.
 fn origin(url: &str) -> String {
     let authority = url.find("://").map_or(0, |scheme| scheme + 3);
-    let end = url[authority..]
-        .find(['/', '?', '#', '\\'])
-        .map_or(url.len(), |path| authority + path);
+    let end = url[authority..].find(['/', '?', '#', '\\']).map_or(url.len(), |path| authority + path);
     url[..end].to_ascii_lowercase()
 }
 
@@ -180,10 +166,7 @@ mod tests {
         let mut vault = Vault::new(None);
         let headers = json!({"Authorization": "Bearer s3cret"});
         let redacted = vault.take("crm", URL, &Cursor::new(&headers, "/headers")).unwrap();
-        assert_eq!(
-            serde_json::to_value(redacted).unwrap(),
-            json!({"Authorization": REDACTED})
-        );
+        assert_eq!(serde_json::to_value(redacted).unwrap(), json!({"Authorization": REDACTED}));
         let secrets = vault.into_secrets();
         assert_eq!(secrets.get("crm", URL, "authorization"), Some("Bearer s3cret"));
         assert_eq!(secrets.get("CRM", URL, "Authorization"), None);
@@ -237,10 +220,7 @@ mod tests {
         let mut vault = Vault::new(None);
         vault.take("crm", URL, &Cursor::new(&none, "/0")).unwrap();
         vault.take("crm", URL, &Cursor::new(&some, "/1")).unwrap();
-        assert_eq!(
-            vault.take("crm", URL, &Cursor::new(&some, "/2")).unwrap_err().pointer,
-            "/2"
-        );
+        assert_eq!(vault.take("crm", URL, &Cursor::new(&some, "/2")).unwrap_err().pointer, "/2");
     }
 
     #[test]

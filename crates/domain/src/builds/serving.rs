@@ -57,10 +57,7 @@ impl Config {
             Input::Text(sop) => sop.clone(),
             Input::Messages(messages) => {
                 let system = messages.iter().filter(|message| message.role == Role::System);
-                system
-                    .flat_map(|message| message.texts())
-                    .collect::<Vec<_>>()
-                    .join("\n\n")
+                system.flat_map(|message| message.texts()).collect::<Vec<_>>().join("\n\n")
             }
         }
     }
@@ -183,11 +180,7 @@ impl InputMessage {
 
 impl Part {
     fn text(&self) -> Option<&str> {
-        if let Self::InputText { text } = self {
-            Some(text)
-        } else {
-            None
-        }
+        if let Self::InputText { text } = self { Some(text) } else { None }
     }
 
     fn unserved(&self, role: Role) -> Option<String> {
@@ -196,10 +189,9 @@ impl Part {
                 Some(unused("An input_image in a system message"))
             }
             Self::InputText { .. } | Self::InputImage { url: Some(_), .. } => None,
-            Self::InputFile { file_id }
-            | Self::InputImage {
-                file_id: Some(file_id), ..
-            } => Some(unused(format!("The team file {file_id:?}"))),
+            Self::InputFile { file_id } | Self::InputImage { file_id: Some(file_id), .. } => {
+                Some(unused(format!("The team file {file_id:?}")))
+            }
             Self::InputImage { .. } => {
                 Some("An input_image has neither file_id nor url, so it was skipped.".to_owned())
             }
@@ -223,9 +215,7 @@ impl Options {
 }
 
 fn unused_each(noun: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> impl Iterator<Item = String> {
-    names
-        .into_iter()
-        .map(move |name| unused(format!("The {noun} {:?}", name.as_ref())))
+    names.into_iter().map(move |name| unused(format!("The {noun} {:?}", name.as_ref())))
 }
 
 fn unused(what: impl Display) -> String {

@@ -82,14 +82,8 @@ pub enum ApprovalMode {
 
 impl Tool {
     pub(super) fn read(at: &Cursor<'_>, vault: &mut Vault<'_>) -> Result<Self, Flaw> {
-        let tool = at.object(&[
-            "type",
-            "server_label",
-            "server_url",
-            "allowed_tools",
-            "headers",
-            "require_approval",
-        ])?;
+        let tool =
+            at.object(&["type", "server_label", "server_url", "allowed_tools", "headers", "require_approval"])?;
         tool.required("type")?.one_of(&["mcp"])?;
         let server_label = tool.required("server_label")?.string()?;
         let server_url = tool.required("server_url")?.string()?;
@@ -117,9 +111,7 @@ impl AllowedTools {
 
 impl ToolNames {
     fn read(at: &Cursor<'_>) -> Result<Self, Flaw> {
-        Ok(Self {
-            tool_names: at.object(&["tool_names"])?.read("tool_names", Cursor::strings)?,
-        })
+        Ok(Self { tool_names: at.object(&["tool_names"])?.read("tool_names", Cursor::strings)? })
     }
 }
 
@@ -163,10 +155,7 @@ mod tests {
             ("allowed_tools", json!({"tool_names": ["a"]})),
             ("require_approval", json!("always")),
             ("require_approval", json!("never")),
-            (
-                "require_approval",
-                json!({"always": {"tool_names": ["a"]}, "never": {}}),
-            ),
+            ("require_approval", json!({"always": {"tool_names": ["a"]}, "never": {}})),
         ] {
             assert_eq!(read(&tool(key, &value)).unwrap(), tool(key, &value));
         }
@@ -176,11 +165,7 @@ mod tests {
     fn nulls_are_left_out_at_every_depth() {
         for (key, value, left) in [
             ("allowed_tools", json!({"tool_names": null}), json!({})),
-            (
-                "require_approval",
-                json!({"always": null, "never": {"tool_names": null}}),
-                json!({"never": {}}),
-            ),
+            ("require_approval", json!({"always": null, "never": {"tool_names": null}}), json!({"never": {}})),
             ("headers", json!({}), json!({})),
         ] {
             assert_eq!(read(&tool(key, &value)).unwrap()[key], left);

@@ -34,10 +34,7 @@ impl Run {
     /// [`Self::apply`] in place. A refused event changes nothing.
     pub(super) fn step(&mut self, at: Timestamp, event: &Event) -> Result<Effects, Refused> {
         if !self.fits(event) {
-            return Err(Refused {
-                event: event.kind(),
-                status: self.status(),
-            });
+            return Err(Refused { event: event.kind(), status: self.status() });
         }
         let effects = match event {
             Event::Created { .. } => vec![],
@@ -48,11 +45,9 @@ impl Run {
             Event::Claimed { .. } => self.claimed(at),
             Event::MessageReceived(said) => self.heard(at, said),
             Event::Replied { reply, .. } => self.replied(at, reply),
-            Event::TurnFailed {
-                turn,
-                failure,
-                spread_permille,
-            } => self.turn_failed(at, *turn, failure, *spread_permille),
+            Event::TurnFailed { turn, failure, spread_permille } => {
+                self.turn_failed(at, *turn, failure, *spread_permille)
+            }
             Event::ToolStarted { call } => self.tool_started(call),
             Event::ToolFinished { outcome, .. } => self.tool_finished(at, outcome.clone()),
             Event::PersonAsked { request } => self.asked(at, request),
@@ -107,20 +102,13 @@ impl Run {
                 self.active_since = Some(at);
                 vec![Effect::CallModel { turn }]
             }
-            Phase::Acting {
-                current, begun: true, ..
-            } => match current.replay {
+            Phase::Acting { current, begun: true, .. } => match current.replay {
                 Replay::Safe => vec![Effect::CallTool(current.clone())],
                 Replay::Never => {
-                    vec![Effect::Then(Event::ToolFinished {
-                        key: current.key,
-                        outcome: Outcome::Unknown,
-                    })]
+                    vec![Effect::Then(Event::ToolFinished { key: current.key, outcome: Outcome::Unknown })]
                 }
             },
-            Phase::Acting {
-                current, begun: false, ..
-            } => {
+            Phase::Acting { current, begun: false, .. } => {
                 vec![Effect::Then(Event::ToolStarted { call: current.clone() })]
             }
             Phase::Asking { .. } | Phase::Ended(_) => vec![Effect::Wait],
@@ -151,21 +139,14 @@ impl Run {
 
     fn replied(&mut self, at: Timestamp, reply: &Reply) -> Effects {
         self.used.turns = self.used.turns.saturating_add(1);
-        let arguments: usize = reply
-            .calls
-            .iter()
-            .map(|call| Value::Object(call.arguments.clone()).to_string().len())
-            .sum();
+        let arguments: usize =
+            reply.calls.iter().map(|call| Value::Object(call.arguments.clone()).to_string().len()).sum();
         self.spend((reply.text.len() + arguments) as u64);
         // The last call of an answer that ran out of tokens may be half a call: none of them is made.
         let cut = reply.stop == Stop::Length && !reply.calls.is_empty();
         let calls = if cut { vec![] } else { reply.calls.clone() };
         let mut queue = VecDeque::from(calls.clone());
-        self.lines.push(Line::Assistant {
-            text: reply.text.clone(),
-            calls,
-            carry: reply.carry.clone(),
-        });
+        self.lines.push(Line::Assistant { text: reply.text.clone(), calls, carry: reply.carry.clone() });
         if let Some(limit) = self.limit_reached(at) {
             return limit;
         }
@@ -203,21 +184,14 @@ impl Run {
             return fail(&failure.code, &failure.message);
         }
         if tries >= self.rules.limits.model_tries {
-            return fail(
-                &failure.code,
-                &format!("{} (given up after {tries} tries)", failure.message),
-            );
+            return fail(&failure.code, &format!("{} (given up after {tries} tries)", failure.message));
         }
         if let Some(limit) = self.limit_reached(at) {
             return limit;
         }
         self.phase = Phase::Resting { turn, tries };
         self.rest(at);
-        vec![Effect::Sleep(at.plus_ms(pause_ms(
-            tries,
-            failure.retry_after_ms,
-            spread_permille,
-        )))]
+        vec![Effect::Sleep(at.plus_ms(pause_ms(tries, failure.retry_after_ms, spread_permille)))]
     }
 
     /// The intent is written; now it may leave, or is answered right here if it is a call to the server itself.
@@ -241,10 +215,7 @@ impl Run {
             Some(Value::String(text)) => text.clone(),
             Some(value @ Value::Object(_)) => value.to_string(),
             _ => {
-                return finished(
-                    call,
-                    Outcome::Error("finish: give the outcome as \"result\", a text".into()),
-                );
+                return finished(call, Outcome::Error("finish: give the outcome as \"result\", a text".into()));
             }
         };
         if self.rules.json_object && !is_json_object(&result) {
@@ -252,10 +223,7 @@ impl Run {
             if self.used.repairs > self.rules.limits.repairs {
                 return self.unrepaired();
             }
-            return finished(
-                call,
-                Outcome::Error("finish: this Job's result must be exactly one JSON object".into()),
-            );
+            return finished(call, Outcome::Error("finish: this Job's result must be exactly one JSON object".into()));
         }
         vec![Effect::Then(Event::Completed { result: Some(result) })]
     }
@@ -268,11 +236,7 @@ impl Run {
     fn asked(&mut self, at: Timestamp, request: &HumanRequest) -> Effects {
         if let Phase::Acting { current, queue, .. } = &mut self.phase {
             let (current, queue) = (current.clone(), std::mem::take(queue));
-            self.phase = Phase::Asking {
-                current,
-                request: request.clone(),
-                queue,
-            };
+            self.phase = Phase::Asking { current, request: request.clone(), queue };
         }
         self.rest(at);
         vec![Effect::Wait]
@@ -300,11 +264,7 @@ impl Run {
 
     fn begin(&mut self, current: ToolCall, queue: VecDeque<ToolCall>) -> Effects {
         let started = Event::ToolStarted { call: current.clone() };
-        self.phase = Phase::Acting {
-            current,
-            begun: false,
-            queue,
-        };
+        self.phase = Phase::Acting { current, begun: false, queue };
         if self.used.tool_calls >= self.rules.limits.tool_calls {
             return over("tool_calls", self.rules.limits.tool_calls.into());
         }
@@ -314,17 +274,13 @@ impl Run {
     /// On to the next model turn, unless a limit is reached.
     fn think(&mut self, at: Timestamp) -> Effects {
         self.turns = self.turns.saturating_add(1);
-        self.phase = Phase::Thinking {
-            turn: self.turns,
-            tries: 0,
-        };
+        self.phase = Phase::Thinking { turn: self.turns, tries: 0 };
         self.active_since.get_or_insert(at);
         self.lines.extend(self.heard.drain(..).map(Line::User));
         if self.used.turns >= self.rules.limits.turns {
             return over("turns", self.rules.limits.turns.into());
         }
-        self.limit_reached(at)
-            .unwrap_or_else(|| vec![Effect::CallModel { turn: self.turns }])
+        self.limit_reached(at).unwrap_or_else(|| vec![Effect::CallModel { turn: self.turns }])
     }
 
     /// Asks the model again, a bounded number of times.
@@ -334,20 +290,14 @@ impl Run {
             return self.unrepaired();
         }
         self.lines.push(Line::User(what.into()));
-        let mut effects = vec![Effect::Then(Event::Noted {
-            text: format!("The model was asked again: {what}"),
-        })];
+        let mut effects = vec![Effect::Then(Event::Noted { text: format!("The model was asked again: {what}") })];
         effects.extend(self.think(at));
         effects
     }
 
     fn unrepaired(&self) -> Effects {
         let times = self.rules.limits.repairs;
-        let wanted = if self.rules.json_object {
-            "one JSON object (text.format)"
-        } else {
-            "whole tool calls"
-        };
+        let wanted = if self.rules.json_object { "one JSON object (text.format)" } else { "whole tool calls" };
         fail(
             "answer_malformed",
             &format!("The model did not answer with {wanted}, though it was asked again {times} times."),
@@ -365,13 +315,11 @@ impl Run {
                 false => Outcome::Skipped(why.into()),
             };
             self.lines.push(result_of(current, outcome));
-            self.lines
-                .extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
+            self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
         } else if let Phase::Asking { current, queue, .. } = &self.phase {
             let unanswered = Outcome::Skipped("nobody answered before the Job was stopped".into());
             self.lines.push(result_of(current, unanswered));
-            self.lines
-                .extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
+            self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
         }
         self.lines.extend(self.heard.drain(..).map(Line::User));
         self.phase = Phase::Ended(status);
@@ -410,12 +358,7 @@ fn over(limit: &str, value: u64) -> Effects {
 }
 
 fn fail(code: &str, message: &str) -> Effects {
-    vec![Effect::Then(Event::Failed {
-        cause: Cause {
-            code: code.into(),
-            message: message.into(),
-        },
-    })]
+    vec![Effect::Then(Event::Failed { cause: Cause { code: code.into(), message: message.into() } })]
 }
 
 fn finished(call: &ToolCall, outcome: Outcome) -> Effects {
@@ -423,11 +366,7 @@ fn finished(call: &ToolCall, outcome: Outcome) -> Effects {
 }
 
 fn result_of(call: &ToolCall, outcome: Outcome) -> Line {
-    Line::ToolResult {
-        call_id: call.id.clone(),
-        name: call.name.clone(),
-        outcome,
-    }
+    Line::ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome }
 }
 
 fn is_json_object(text: &str) -> bool {
@@ -439,8 +378,6 @@ fn pause_ms(tries: u32, retry_after_ms: Option<u64>, spread_permille: u16) -> u6
     if let Some(asked) = retry_after_ms {
         return asked.min(RETRY_AFTER_MAX_MS);
     }
-    let whole = REST_FIRST_MS
-        .saturating_mul(1 << tries.saturating_sub(1).min(16))
-        .min(REST_MAX_MS);
+    let whole = REST_FIRST_MS.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(REST_MAX_MS);
     whole / 2 + whole * u64::from(spread_permille.min(999)) / 2000
 }

@@ -12,39 +12,20 @@ use crate::turns::{Outcome, Replay, Reply, Stop, Usage};
 
 fn call(key: u128, name: &str, replay: Replay, arguments: &Value) -> ToolCall {
     let arguments = arguments.as_object().cloned().unwrap_or_default();
-    ToolCall {
-        id: format!("c{key}"),
-        key: Uuid::from_u128(key),
-        name: name.into(),
-        arguments,
-        replay,
-    }
+    ToolCall { id: format!("c{key}"), key: Uuid::from_u128(key), name: name.into(), arguments, replay }
 }
 
 fn reply(turn: u32, text: &str, calls: Vec<ToolCall>, stop: Stop) -> Event {
-    let reply = Reply {
-        text: text.into(),
-        calls,
-        stop,
-        model: "m".into(),
-        usage: Usage::default(),
-        carry: None,
-    };
+    let reply = Reply { text: text.into(), calls, stop, model: "m".into(), usage: Usage::default(), carry: None };
     Event::Replied { turn, reply }
 }
 
 fn created() -> Event {
-    Event::Created {
-        agent_id: Uuid::nil(),
-        build_id: Uuid::nil(),
-    }
+    Event::Created { agent_id: Uuid::nil(), build_id: Uuid::nil() }
 }
 
 fn said(text: &str) -> Event {
-    Event::MessageReceived(Said {
-        id: Uuid::nil(),
-        text: text.into(),
-    })
+    Event::MessageReceived(Said { id: Uuid::nil(), text: text.into() })
 }
 
 fn claimed() -> Event {
@@ -52,32 +33,18 @@ fn claimed() -> Event {
 }
 
 fn stopped() -> Event {
-    Event::Interrupted {
-        by: "stop_request".into(),
-    }
+    Event::Interrupted { by: "stop_request".into() }
 }
 
 fn failed(turn: u32, retryable: bool, retry_after_ms: Option<u64>) -> Event {
-    let failure = ModelFailure {
-        code: "model_overloaded".into(),
-        message: "busy".into(),
-        retryable,
-        retry_after_ms,
-    };
-    Event::TurnFailed {
-        turn,
-        failure,
-        spread_permille: 500,
-    }
+    let failure = ModelFailure { code: "model_overloaded".into(), message: "busy".into(), retryable, retry_after_ms };
+    Event::TurnFailed { turn, failure, spread_permille: 500 }
 }
 
 /// A run to which all of `events` have happened, a second apart.
 fn after(rules: Rules, events: Vec<Event>) -> (Run, Step) {
     let mut run = Run::new(rules);
-    let mut last = Step {
-        events: vec![],
-        next: None,
-    };
+    let mut last = Step { events: vec![], next: None };
     for (second, event) in (0_i64..).zip(events) {
         last = run.advance(Timestamp(second * 1000), event).unwrap();
     }
@@ -100,48 +67,21 @@ fn kinds(step: &Step) -> Vec<&'static str> {
 #[test]
 fn a_plain_answer_completes_the_run() {
     let (run, step) = after(Rules::default(), started());
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Starting, Some(Effect::CallModel { turn: 1 }))
-    );
-    let (run, step) = after(
-        Rules::default(),
-        with(started(), [reply(1, "done", vec![], Stop::Done)]),
-    );
-    assert_eq!(
-        (run.status(), kinds(&step)),
-        (Status::Completed, vec!["replied", "completed"])
-    );
+    assert_eq!((run.status(), step.next), (Status::Starting, Some(Effect::CallModel { turn: 1 })));
+    let (run, step) = after(Rules::default(), with(started(), [reply(1, "done", vec![], Stop::Done)]));
+    assert_eq!((run.status(), kinds(&step)), (Status::Completed, vec!["replied", "completed"]));
 }
 
 #[test]
 fn calls_run_one_after_the_other_each_after_its_intent() {
-    let (one, two) = (
-        call(1, "write_file", Replay::Safe, &json!({})),
-        call(2, "edit_file", Replay::Never, &json!({})),
-    );
+    let (one, two) = (call(1, "write_file", Replay::Safe, &json!({})), call(2, "edit_file", Replay::Never, &json!({})));
     let asked = with(started(), [reply(1, "", vec![one.clone(), two.clone()], Stop::Done)]);
     let (_, step) = after(Rules::default(), asked.clone());
-    assert_eq!(
-        (kinds(&step), step.next),
-        (vec!["replied", "tool_started"], Some(Effect::CallTool(one.clone())))
-    );
-    let first = Event::ToolFinished {
-        key: one.key,
-        outcome: Outcome::Ok(json!(1)),
-    };
+    assert_eq!((kinds(&step), step.next), (vec!["replied", "tool_started"], Some(Effect::CallTool(one.clone()))));
+    let first = Event::ToolFinished { key: one.key, outcome: Outcome::Ok(json!(1)) };
     let (_, step) = after(Rules::default(), with(asked.clone(), [first.clone()]));
-    assert_eq!(
-        (kinds(&step), step.next),
-        (
-            vec!["tool_finished", "tool_started"],
-            Some(Effect::CallTool(two.clone()))
-        )
-    );
-    let second = Event::ToolFinished {
-        key: two.key,
-        outcome: Outcome::Error("no".into()),
-    };
+    assert_eq!((kinds(&step), step.next), (vec!["tool_finished", "tool_started"], Some(Effect::CallTool(two.clone()))));
+    let second = Event::ToolFinished { key: two.key, outcome: Outcome::Error("no".into()) };
     let (run, step) = after(Rules::default(), with(asked, [first, second]));
     assert_eq!(step.next, Some(Effect::CallModel { turn: 2 }));
     assert_eq!(run.lines().len(), 3);
@@ -158,87 +98,45 @@ fn after_a_crash_only_a_safe_call_is_made_again() {
         } else {
             assert_eq!(kinds(&step), ["claimed", "tool_finished"]);
             assert_eq!(step.next, Some(Effect::CallModel { turn: 2 }));
-            assert!(matches!(
-                run.lines().last(),
-                Some(Line::ToolResult {
-                    outcome: Outcome::Unknown,
-                    ..
-                })
-            ));
+            assert!(matches!(run.lines().last(), Some(Line::ToolResult { outcome: Outcome::Unknown, .. })));
         }
     }
 }
 
 #[test]
 fn a_person_is_asked_and_answers() {
-    let ask = call(
-        1,
-        ASK_PERSON,
-        Replay::Safe,
-        &json!({"kind": "approval", "title": "Pay?"}),
-    );
+    let ask = call(1, ASK_PERSON, Replay::Safe, &json!({"kind": "approval", "title": "Pay?"}));
     let asked = with(started(), [reply(1, "", vec![ask.clone()], Stop::Done)]);
     let (run, step) = after(Rules::default(), asked.clone());
     assert_eq!((run.status(), step.next), (Status::Waiting, Some(Effect::Wait)));
     assert_eq!(run.pending_request().map(|request| request.id), Some(ask.key));
-    let answer = Event::PersonAnswered {
-        request_id: ask.key,
-        response: Response::Approved(false),
-    };
+    let answer = Event::PersonAnswered { request_id: ask.key, response: Response::Approved(false) };
     let (mut run, step) = after(Rules::default(), with(asked.clone(), [claimed(), answer.clone()]));
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Running, Some(Effect::CallModel { turn: 2 }))
-    );
+    assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
     assert_eq!(run.people(), ["denied"]);
-    assert!(
-        run.advance(Timestamp(9), answer).is_err(),
-        "a second answer does not fit"
-    );
+    assert!(run.advance(Timestamp(9), answer).is_err(), "a second answer does not fit");
     // Whoever writes instead of answering has answered.
     let (run, step) = after(Rules::default(), with(asked, [claimed(), said("never mind")]));
-    assert_eq!(
-        (run.pending_request(), step.next),
-        (None, Some(Effect::CallModel { turn: 2 }))
-    );
+    assert_eq!((run.pending_request(), step.next), (None, Some(Effect::CallModel { turn: 2 })));
 }
 
 #[test]
 fn finish_hands_over_the_result_and_skips_what_came_after_it() {
-    let calls = vec![
-        call(1, FINISH, Replay::Safe, &json!({"result": "42"})),
-        call(2, "edit_file", Replay::Never, &json!({})),
-    ];
+    let calls =
+        vec![call(1, FINISH, Replay::Safe, &json!({"result": "42"})), call(2, "edit_file", Replay::Never, &json!({}))];
     let (run, step) = after(Rules::default(), with(started(), [reply(1, "", calls, Stop::Done)]));
     assert_eq!(run.status(), Status::Completed);
-    assert_eq!(
-        step.events.last(),
-        Some(&Event::Completed {
-            result: Some("42".into())
-        })
-    );
-    assert!(matches!(
-        run.lines().last(),
-        Some(Line::ToolResult {
-            outcome: Outcome::Skipped(_),
-            ..
-        })
-    ));
+    assert_eq!(step.events.last(), Some(&Event::Completed { result: Some("42".into()) }));
+    assert!(matches!(run.lines().last(), Some(Line::ToolResult { outcome: Outcome::Skipped(_), .. })));
 }
 
 #[test]
 fn a_message_resumes_what_ended_but_not_what_failed() {
     let done = with(started(), [reply(1, "done", vec![], Stop::Done)]);
     let (run, step) = after(Rules::default(), with(done, [claimed(), said("and now?")]));
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Running, Some(Effect::CallModel { turn: 2 }))
-    );
+    assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
     let (run, step) = after(Rules::default(), with(started(), [stopped(), claimed(), said("go on")]));
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Running, Some(Effect::CallModel { turn: 2 }))
-    );
+    assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
     let (mut run, _) = after(Rules::default(), with(started(), [failed(1, false, None)]));
     assert_eq!(run.status(), Status::Failed);
     assert!(run.advance(Timestamp(9), said("go on")).is_err());
@@ -246,54 +144,33 @@ fn a_message_resumes_what_ended_but_not_what_failed() {
 
 #[test]
 fn a_json_answer_is_asked_for_twice_and_then_no_more() {
-    let rules = Rules {
-        json_object: true,
-        ..Rules::default()
-    };
+    let rules = Rules { json_object: true, ..Rules::default() };
     let words = |turn| reply(turn, "[1]", vec![], Stop::Done);
     let (run, step) = after(rules.clone(), with(started(), [words(1), words(2)]));
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Running, Some(Effect::CallModel { turn: 3 }))
-    );
+    assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 3 })));
     let (run, _) = after(rules.clone(), with(started(), [words(1), words(2), words(3)]));
     assert_eq!(run.status(), Status::Failed);
-    let (run, _) = after(
-        rules,
-        with(started(), [words(1), reply(2, " {\"a\": 1}\n", vec![], Stop::Done)]),
-    );
+    let (run, _) = after(rules, with(started(), [words(1), reply(2, " {\"a\": 1}\n", vec![], Stop::Done)]));
     assert_eq!(run.status(), Status::Completed);
 }
 
 #[test]
 fn a_cut_off_tool_call_is_never_made() {
     let half = call(1, "edit_file", Replay::Never, &json!({}));
-    let (_, step) = after(
-        Rules::default(),
-        with(started(), [reply(1, "", vec![half], Stop::Length)]),
-    );
-    assert_eq!(
-        (kinds(&step), step.next),
-        (vec!["replied", "noted"], Some(Effect::CallModel { turn: 2 }))
-    );
+    let (_, step) = after(Rules::default(), with(started(), [reply(1, "", vec![half], Stop::Length)]));
+    assert_eq!((kinds(&step), step.next), (vec!["replied", "noted"], Some(Effect::CallModel { turn: 2 })));
 }
 
 #[test]
 fn failed_turns_rest_longer_each_time_and_then_fail() {
     let (run, step) = after(Rules::default(), with(started(), [failed(1, true, None)]));
     // 2 s into the history; half of 500 ms, and half of the other half by chance.
-    assert_eq!(
-        (run.status(), step.next),
-        (Status::Pending, Some(Effect::Sleep(Timestamp(2375))))
-    );
+    assert_eq!((run.status(), step.next), (Status::Pending, Some(Effect::Sleep(Timestamp(2375)))));
     let (_, step) = after(Rules::default(), with(started(), [failed(1, true, Some(7000))]));
     assert_eq!(step.next, Some(Effect::Sleep(Timestamp(9000))));
     let tries = (0..8).flat_map(|_| [claimed(), failed(1, true, None)]);
     let (run, step) = after(Rules::default(), with(vec![created()], tries));
-    assert_eq!(
-        (run.status(), kinds(&step)),
-        (Status::Failed, vec!["turn_failed", "failed"])
-    );
+    assert_eq!((run.status(), kinds(&step)), (Status::Failed, vec!["turn_failed", "failed"]));
 }
 
 #[test]
@@ -301,74 +178,32 @@ fn limits_hold_and_a_restart_does_not_reset_them() {
     let looping = |turns: u32| {
         let round = |turn: u32| {
             let call = call(turn.into(), "plan", Replay::Safe, &json!({}));
-            let done = Event::ToolFinished {
-                key: call.key,
-                outcome: Outcome::Ok(json!("ok")),
-            };
+            let done = Event::ToolFinished { key: call.key, outcome: Outcome::Ok(json!("ok")) };
             [reply(turn, "", vec![call], Stop::Done), claimed(), done, claimed()]
         };
         with(started(), (1..=turns).flat_map(round))
     };
-    let limits = |limits: Limits| Rules {
-        limits,
-        ..Rules::default()
-    };
-    let few_turns = limits(Limits {
-        turns: 3,
-        ..Limits::default()
-    });
+    let limits = |limits: Limits| Rules { limits, ..Rules::default() };
+    let few_turns = limits(Limits { turns: 3, ..Limits::default() });
     assert_eq!(after(few_turns.clone(), looping(2)).0.status(), Status::Running);
     assert_eq!(after(few_turns, looping(3)).0.status(), Status::Failed);
-    let few_calls = limits(Limits {
-        tool_calls: 1,
-        ..Limits::default()
-    });
-    let (run, step) = after(
-        few_calls,
-        with(
-            looping(1),
-            [reply(
-                2,
-                "",
-                vec![call(9, "plan", Replay::Safe, &json!({}))],
-                Stop::Done,
-            )],
-        ),
-    );
+    let few_calls = limits(Limits { tool_calls: 1, ..Limits::default() });
+    let (run, step) =
+        after(few_calls, with(looping(1), [reply(2, "", vec![call(9, "plan", Replay::Safe, &json!({}))], Stop::Done)]));
+    assert_eq!((run.status(), kinds(&step)), (Status::Failed, vec!["replied", "failed"]));
+    let little_output = limits(Limits { output_bytes: 5, ..Limits::default() });
     assert_eq!(
-        (run.status(), kinds(&step)),
-        (Status::Failed, vec!["replied", "failed"])
-    );
-    let little_output = limits(Limits {
-        output_bytes: 5,
-        ..Limits::default()
-    });
-    assert_eq!(
-        after(little_output, with(started(), [reply(1, "123456", vec![], Stop::Done)]))
-            .0
-            .status(),
+        after(little_output, with(started(), [reply(1, "123456", vec![], Stop::Done)])).0.status(),
         Status::Failed
     );
-    let short = limits(Limits {
-        wall_ms: 1500,
-        ..Limits::default()
-    });
+    let short = limits(Limits { wall_ms: 1500, ..Limits::default() });
     // Downtime between a crash and the next claim is free, work is not.
-    assert_eq!(
-        after(short.clone(), with(started(), [claimed(), claimed(), claimed()]))
-            .0
-            .status(),
-        Status::Starting
-    );
+    assert_eq!(after(short.clone(), with(started(), [claimed(), claimed(), claimed()])).0.status(), Status::Starting);
     let (run, _) = after(
         short,
         with(
             started(),
-            [
-                said("a"),
-                said("b"),
-                reply(1, "", vec![call(1, "plan", Replay::Safe, &json!({}))], Stop::Done),
-            ],
+            [said("a"), said("b"), reply(1, "", vec![call(1, "plan", Replay::Safe, &json!({}))], Stop::Done)],
         ),
     );
     assert_eq!(run.status(), Status::Failed);
@@ -392,11 +227,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let turn = 0_u32..5;
     let key = (0_u128..6).prop_map(Uuid::from_u128);
     let stop = prop::sample::select(vec![Stop::Done, Stop::Done, Stop::Length, Stop::Refused]);
-    let outcome = prop::sample::select(vec![
-        Outcome::Ok(json!(1)),
-        Outcome::Error("e".into()),
-        Outcome::Unknown,
-    ]);
+    let outcome = prop::sample::select(vec![Outcome::Ok(json!(1)), Outcome::Error("e".into()), Outcome::Unknown]);
     let response = prop::sample::select(vec![Response::Approved(true), Response::Answers([].into())]);
     prop_oneof![
         1 => Just(created()),
@@ -432,14 +263,10 @@ fn plausible(event: Event, run: &Run, keys: &mut u128) -> Event {
             let turn = if turn < 3 { run.turns } else { turn };
             Event::Replied { turn, reply }
         }
-        Event::ToolFinished { key, outcome } => Event::ToolFinished {
-            key: fitting(key),
-            outcome,
-        },
-        Event::PersonAnswered { request_id, response } => Event::PersonAnswered {
-            request_id: fitting(request_id),
-            response,
-        },
+        Event::ToolFinished { key, outcome } => Event::ToolFinished { key: fitting(key), outcome },
+        Event::PersonAnswered { request_id, response } => {
+            Event::PersonAnswered { request_id: fitting(request_id), response }
+        }
         other => other,
     }
 }

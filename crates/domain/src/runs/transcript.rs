@@ -79,21 +79,12 @@ pub fn message(run: RunId, entry: &Entry) -> Option<Message> {
         Event::Failed { cause } => system(format!("Failed: {} ({})", cause.message, cause.code)),
         Event::Interrupted { .. } => system("Stopped by request.".into()),
     };
-    Some(Message {
-        kind,
-        role,
-        text,
-        ..message
-    })
+    Some(Message { kind, role, text, ..message })
 }
 
 fn spoken(request: &HumanRequest) -> String {
     let mut text = request.title.clone();
-    for line in request
-        .description
-        .iter()
-        .chain(request.questions.iter().map(|q| &q.question))
-    {
+    for line in request.description.iter().chain(request.questions.iter().map(|q| &q.question)) {
         if *line != request.title {
             text.push('\n');
             text.push_str(line);

@@ -17,10 +17,8 @@ pub struct Object<'v> {
 impl<'v> Object<'v> {
     /// The field `key`; a flaw when it is missing. A null is handed on, for its reader to refuse.
     pub fn required(&self, key: &str) -> Result<Cursor<'v>, Flaw> {
-        let value = self
-            .fields
-            .get(key)
-            .ok_or_else(|| Flaw::new(self.pointer_to(key), "a value: this key is required"))?;
+        let value =
+            self.fields.get(key).ok_or_else(|| Flaw::new(self.pointer_to(key), "a value: this key is required"))?;
         Ok(self.cursor(key, value))
     }
 
@@ -42,9 +40,7 @@ impl<'v> Object<'v> {
 
     /// Every field with its key, nulls included.
     pub fn entries(&self) -> impl Iterator<Item = (&'v str, Cursor<'v>)> {
-        self.fields
-            .iter()
-            .map(|(key, value)| (key.as_str(), self.cursor(key, value)))
+        self.fields.iter().map(|(key, value)| (key.as_str(), self.cursor(key, value)))
     }
 
     /// The JSON pointer of the field `key`, there or not.
@@ -53,10 +49,6 @@ impl<'v> Object<'v> {
     }
 
     fn cursor(&self, key: &str, value: &'v Value) -> Cursor<'v> {
-        Cursor {
-            value,
-            pointer: self.pointer_to(key),
-            hidden: self.hidden,
-        }
+        Cursor { value, pointer: self.pointer_to(key), hidden: self.hidden }
     }
 }

@@ -21,10 +21,7 @@ fn a_pointer_escapes_tilde_and_slash() {
 fn an_unknown_key_is_named_at_its_own_place() {
     let body = json!({"name": "x", "nmae": "y"});
     let at = Cursor::new(&body, "/build");
-    assert_eq!(
-        sentence(at.object(&["name", "config"])),
-        "/build/nmae: expected only the keys name, config here"
-    );
+    assert_eq!(sentence(at.object(&["name", "config"])), "/build/nmae: expected only the keys name, config here");
 }
 
 #[test]
@@ -32,14 +29,8 @@ fn null_is_absent_when_optional_and_refused_when_required() {
     let body = json!({"name": null});
     let object = Cursor::new(&body, "").open_object().unwrap();
     assert!(object.optional("name").is_none());
-    assert_eq!(
-        sentence(object.required("name").unwrap().string()),
-        "/name: expected a string, got null"
-    );
-    assert_eq!(
-        sentence(object.required("config")),
-        "/config: expected a value: this key is required"
-    );
+    assert_eq!(sentence(object.required("name").unwrap().string()), "/name: expected a string, got null");
+    assert_eq!(sentence(object.required("config")), "/config: expected a value: this key is required");
 }
 
 #[test]
@@ -48,10 +39,7 @@ fn errors_say_what_was_found_but_briefly() {
     let flaw = Cursor::new(&long, "/x").one_of(&["a", "b"]).unwrap_err();
     assert!(flaw.expected.starts_with("one of \"a\", \"b\", got \"ä"));
     assert!(flaw.expected.chars().count() < 100);
-    assert_eq!(
-        sentence(Cursor::new(&json!([1]), "").string()),
-        "the body: expected a string, got an array"
-    );
+    assert_eq!(sentence(Cursor::new(&json!([1]), "").string()), "the body: expected a string, got an array");
 }
 
 #[test]

@@ -21,22 +21,15 @@ impl DataLock {
     pub fn take(folder: &Path) -> Result<DataLock, StoreError> {
         let path = folder.join("server.lock");
         let failed = |error| StoreError::Io(format!("{}: {error}", path.display()));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(folder, file)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         // The number is only for the message above; the lock itself is what counts.
-        file.set_len(0)
-            .and_then(|()| write!(file, "{}", process::id()))
-            .map_err(failed)?;
+        file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(failed)?;
         Ok(DataLock { _file: file })
     }
 }
@@ -63,9 +56,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = DataLock::take(folder.path()).unwrap();
         let refused = DataLock::take(folder.path()).unwrap_err();
-        let StoreError::Locked(told) = refused else {
-            panic!("{refused:?}")
-        };
+        let StoreError::Locked(told) = refused else { panic!("{refused:?}") };
         assert!(told.contains(&format!("process {}", process::id())), "{told}");
         drop(held);
         DataLock::take(folder.path()).unwrap();

@@ -104,25 +104,12 @@ mod tests {
     use super::*;
     use crate::db::{Db, Settings};
 
-    const FIRST: Migration = Migration {
-        number: 1,
-        name: "start",
-        sql: "CREATE TABLE a (x INTEGER);\n",
-    };
-    const SECOND: Migration = Migration {
-        number: 2,
-        name: "more",
-        sql: "CREATE TABLE b (y INTEGER);\nCREATE TABLE c (z);",
-    };
-    const EDITED: Migration = Migration {
-        sql: "CREATE TABLE a (x TEXT);\n",
-        ..FIRST
-    };
-    const BROKEN: Migration = Migration {
-        number: 2,
-        name: "more",
-        sql: "CREATE TABLE b (y INTEGER); CREATE nonsense;",
-    };
+    const FIRST: Migration = Migration { number: 1, name: "start", sql: "CREATE TABLE a (x INTEGER);\n" };
+    const SECOND: Migration =
+        Migration { number: 2, name: "more", sql: "CREATE TABLE b (y INTEGER);\nCREATE TABLE c (z);" };
+    const EDITED: Migration = Migration { sql: "CREATE TABLE a (x TEXT);\n", ..FIRST };
+    const BROKEN: Migration =
+        Migration { number: 2, name: "more", sql: "CREATE TABLE b (y INTEGER); CREATE nonsense;" };
 
     fn db() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
@@ -139,8 +126,7 @@ mod tests {
         assert_eq!(db.migrate(&[FIRST, SECOND], 6).await, Ok(1));
         assert_eq!(db.migrate(&[FIRST, SECOND], 7).await, Ok(0));
         assert_eq!(db.require_schema(&[FIRST, SECOND]).await, Ok(()));
-        db.check_sql(&["SELECT x, y, z FROM a, b, c", CREATE, EXISTS, APPLIED, NOTE])
-            .unwrap();
+        db.check_sql(&["SELECT x, y, z FROM a, b, c", CREATE, EXISTS, APPLIED, NOTE]).unwrap();
         let times = "SELECT applied_at FROM schema_migrations ORDER BY number";
         let noted = db.read(async |tx| tx.rows(times, &[]).await).await.unwrap();
         let noted: Vec<_> = noted.iter().map(|row| row.int(0).unwrap()).collect();
@@ -151,15 +137,9 @@ mod tests {
     async fn a_newer_or_edited_schema_is_refused_with_what_to_do() {
         let (_folder, db) = db();
         db.migrate(&[FIRST, SECOND], 0).await.unwrap();
-        for newer in [
-            db.migrate(&[FIRST], 0).await.err(),
-            db.require_schema(&[FIRST]).await.err(),
-        ] {
+        for newer in [db.migrate(&[FIRST], 0).await.err(), db.require_schema(&[FIRST]).await.err()] {
             let told = newer.unwrap().to_string();
-            assert!(
-                told.contains("migration 2 (more)") && told.contains("newer version"),
-                "{told}"
-            );
+            assert!(told.contains("migration 2 (more)") && told.contains("newer version"), "{told}");
         }
         let edited = db.migrate(&[EDITED, SECOND], 0).await.unwrap_err().to_string();
         assert!(edited.contains("migration 1 (start) reads differently"), "{edited}");

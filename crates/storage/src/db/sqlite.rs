@@ -41,10 +41,7 @@ pub(super) fn rows(
     while let Some(row) = answer.next().map_err(|error| said(&error))? {
         if rows.len() < limit {
             let values = (0..width).map(|column| value(row, column, sql));
-            rows.push(Row {
-                sql,
-                values: values.collect::<Result<_, _>>()?,
-            });
+            rows.push(Row { sql, values: values.collect::<Result<_, _>>()? });
         }
         if may_stop_early && rows.len() >= limit {
             break;
@@ -56,12 +53,9 @@ pub(super) fn rows(
 /// Prepares a statement and answers what is wrong with it, without running it.
 fn check(connection: &Connection, sql: &'static str) -> Result<(), StoreError> {
     let explain = |why: String| StoreError::Sql(format!("{why} in `{sql}`"));
-    let statement = connection
-        .prepare_cached(sql)
-        .map_err(|error| explain(error.to_string()))?;
-    let mut numbers = (1..=statement.parameter_count())
-        .map(|index| number(&statement, index, sql))
-        .collect::<Result<Vec<_>, _>>()?;
+    let statement = connection.prepare_cached(sql).map_err(|error| explain(error.to_string()))?;
+    let mut numbers =
+        (1..=statement.parameter_count()).map(|index| number(&statement, index, sql)).collect::<Result<Vec<_>, _>>()?;
     numbers.sort_unstable();
     if numbers.iter().copied().eq(1..=numbers.len()) {
         return Ok(());
@@ -82,18 +76,14 @@ fn bound<'c>(
         let number = number(&statement, index, sql)?;
         highest = highest.max(number);
         if let Some(value) = params.get(number - 1) {
-            statement
-                .raw_bind_parameter(index, value)
-                .map_err(|error| said(&error))?;
+            statement.raw_bind_parameter(index, value).map_err(|error| said(&error))?;
         }
     }
     if highest == params.len() {
         return Ok(statement);
     }
     let given = params.len();
-    Err(StoreError::Sql(format!(
-        "{given} values given for {highest} placeholders in `{sql}`"
-    )))
+    Err(StoreError::Sql(format!("{given} values given for {highest} placeholders in `{sql}`")))
 }
 
 /// The number of the placeholder at SQLite's `index`: 2 for `$2`.
@@ -166,9 +156,6 @@ fn refused(code: i32, text: &str) -> StoreError {
     if !unique.contains(&code) {
         return StoreError::Constraint(text.to_owned());
     }
-    let constraint = text
-        .strip_prefix("UNIQUE constraint failed: ")
-        .unwrap_or(text)
-        .to_owned();
+    let constraint = text.strip_prefix("UNIQUE constraint failed: ").unwrap_or(text).to_owned();
     StoreError::Conflict { constraint }
 }

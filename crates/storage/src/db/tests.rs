@@ -76,10 +76,7 @@ impl Store {
     fn commits_in_log(&self) -> usize {
         let log = fs::read(self.file("errand.db-wal")).unwrap();
         let page = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
-        log[32..]
-            .chunks_exact(24 + page)
-            .filter(|frame| frame[4..8] != [0; 4])
-            .count()
+        log[32..].chunks_exact(24 + page).filter(|frame| frame[4..8] != [0; 4]).count()
     }
 }
 
@@ -106,19 +103,11 @@ async fn add_both(db: &Db, id: u32, name: String) -> Result<(), StoreError> {
 async fn of_500_at_once_each_is_there_whole_or_not_at_all() {
     for batch in [1, 128] {
         let store = Store::with(|settings| settings.batch = batch).await;
-        store
-            .db
-            .write(async |tx| add_run(tx, 1_000, "taken").await)
-            .await
-            .unwrap();
+        store.db.write(async |tx| add_run(tx, 1_000, "taken").await).await.unwrap();
         let jobs: Vec<_> = (0..500)
             .map(|id: u32| {
                 let db = store.db.clone();
-                let name = if id.is_multiple_of(5) {
-                    "taken".to_owned()
-                } else {
-                    format!("run {id}")
-                };
+                let name = if id.is_multiple_of(5) { "taken".to_owned() } else { format!("run {id}") };
                 tokio::spawn(async move { add_both(&db, id, name).await })
             })
             .collect();
@@ -127,12 +116,7 @@ async fn of_500_at_once_each_is_there_whole_or_not_at_all() {
             match job.await.unwrap() {
                 Ok(()) => done += 1,
                 Err(error) => {
-                    assert_eq!(
-                        error,
-                        StoreError::Conflict {
-                            constraint: "runs.name".to_owned()
-                        }
-                    );
+                    assert_eq!(error, StoreError::Conflict { constraint: "runs.name".to_owned() });
                 }
             }
         }
@@ -222,10 +206,7 @@ async fn closing_finishes_what_was_asked_for_and_leaves_one_file() {
     assert_eq!(later, Err(StoreError::Closed));
     let reading = store.db.read(async |tx| counted(tx).await).await;
     assert_eq!(reading, Err(StoreError::Closed));
-    assert_eq!(
-        store.db.read_slow(async |tx| counted(tx).await).await,
-        Err(StoreError::Closed)
-    );
+    assert_eq!(store.db.read_slow(async |tx| counted(tx).await).await, Err(StoreError::Closed));
     store.db.close().await;
     assert!(!store.file("errand.db-wal").exists());
     let again = Db::open(&Settings::new(store.file("errand.db"))).unwrap();

@@ -44,10 +44,7 @@ impl Tx<'_> {
 
 impl<'c> Tx<'c> {
     pub(super) fn new(connection: &'c mut Connection) -> Self {
-        Tx {
-            connection,
-            fault: None,
-        }
+        Tx { connection, fault: None }
     }
 
     /// Runs several statements separated by semicolons: only for migrations, which are files.

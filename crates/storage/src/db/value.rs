@@ -121,9 +121,7 @@ impl Row {
     }
 
     fn at(&self, column: usize) -> Result<&Value, StoreError> {
-        self.values
-            .get(column)
-            .ok_or_else(|| self.wrong(column, "a value", "no such column"))
+        self.values.get(column).ok_or_else(|| self.wrong(column, "a value", "no such column"))
     }
 
     fn unless_null<T>(
@@ -140,9 +138,7 @@ impl Row {
     /// Names where, never what: the value itself may be a secret.
     fn wrong(&self, column: usize, expected: &str, found: &str) -> StoreError {
         let sql = self.sql;
-        StoreError::Corrupt {
-            what: format!("column {column} of `{sql}`: expected {expected}, found {found}"),
-        }
+        StoreError::Corrupt { what: format!("column {column} of `{sql}`: expected {expected}, found {found}") }
     }
 }
 
@@ -218,10 +214,7 @@ mod tests {
 
     fn row<const N: usize>(values: [Value; N]) -> Row {
         let sql = "SELECT …";
-        Row {
-            sql,
-            values: values.into(),
-        }
+        Row { sql, values: values.into() }
     }
 
     #[test]

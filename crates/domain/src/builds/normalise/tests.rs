@@ -51,10 +51,7 @@ fn c1_the_documented_example_is_served_as_the_contract_shows() {
             r#""files":[],"skills":[],"plugins":[],"options":{"browserProvider":"browserbase"}}}"#,
         )
     );
-    assert_eq!(
-        normalised.notes,
-        ["data.options.browserProvider", "data.models.browsing"]
-    );
+    assert_eq!(normalised.notes, ["data.options.browserProvider", "data.models.browsing"]);
     assert!(normalised.secrets.is_empty());
 }
 
@@ -74,10 +71,7 @@ fn c1_only_strings_are_repaired() {
     let mut config = v2("skills", json!([]));
     config["data"]["models"]["browsing"] = json!({"provider": "google", "model": "gpt-4o"});
     let repaired = &served(&config)["data"];
-    assert_eq!(
-        repaired["models"]["browsing"],
-        json!({"provider": "anthropic", "model": "claude-sonnet-4-5"})
-    );
+    assert_eq!(repaired["models"]["browsing"], json!({"provider": "anthropic", "model": "claude-sonnet-4-5"}));
     assert!(repaired.get("options").is_none());
     config["data"]["models"]["browsing"] = json!({"provider": "google"});
     assert_eq!(flaw(&config).pointer, "/config/data/models/browsing/model");
@@ -102,31 +96,19 @@ fn a5_what_could_not_be_served_is_refused_where_it_stands() {
         (json!({"version": "v3", "data": {}}), "/config/version"),
         (json!({"version": "v1", "data": []}), "/config/data"),
         (json!({"version": "v1", "data": {"input": ""}}), "/config/data/model"),
-        (
-            json!({"version": "v1", "data": {"model": null, "input": ""}}),
-            "/config/data/model",
-        ),
+        (json!({"version": "v1", "data": {"model": null, "input": ""}}), "/config/data/model"),
         (v1("plugins", json!([])), "/config/data/plugins"),
         (v1("temperature", json!(2.01)), "/config/data/temperature"),
         (v1("temperature", json!("1")), "/config/data/temperature"),
         (v1("max_output_tokens", json!(0)), "/config/data/max_output_tokens"),
         (v1("top_p", json!(-0.1)), "/config/data/top_p"),
         (v1("store", json!("yes")), "/config/data/store"),
-        (
-            v1("tools", json!([{"type": "mcp", "server_label": "x"}])),
-            "/config/data/tools/0/server_url",
-        ),
-        (
-            v1("text", json!({"format": {"type": "json_schema"}})),
-            "/config/data/text/format/type",
-        ),
+        (v1("tools", json!([{"type": "mcp", "server_label": "x"}])), "/config/data/tools/0/server_url"),
+        (v1("text", json!({"format": {"type": "json_schema"}})), "/config/data/text/format/type"),
         (v1("files", json!(["a", 1])), "/config/data/files/1"),
         (v2("input", json!(null)), "/config/data/input"),
         (v2("temperature", json!(1)), "/config/data/temperature"),
-        (
-            v2("models", json!({"agent": {"model": "gpt-5"}, "extra": 1})),
-            "/config/data/models/extra",
-        ),
+        (v2("models", json!({"agent": {"model": "gpt-5"}, "extra": 1})), "/config/data/models/extra"),
         (v2("options", json!([])), "/config/data/options"),
     ] {
         assert_eq!(flaw(&submitted).pointer, pointer, "{submitted}");
@@ -150,19 +132,13 @@ fn a6_a_missing_version_is_inferred_and_noted() {
 
 #[test]
 fn a7_missing_browsing_is_filled_and_an_unknown_agent_model_refused() {
-    for models in [
-        json!({"agent": {"model": "gpt-5"}}),
-        json!({"agent": {"model": "gpt-5"}, "browsing": null}),
-    ] {
+    for models in [json!({"agent": {"model": "gpt-5"}}), json!({"agent": {"model": "gpt-5"}, "browsing": null})] {
         let normalised = run(&v2("models", models)).unwrap();
         assert_eq!(normalised.notes, ["data.models.browsing"]);
     }
     let flaw = flaw(&v2("models", json!({"agent": {"model": "gpt-9"}})));
     assert_eq!(flaw.pointer, "/config/data/models/agent/model");
-    assert!(
-        flaw.expected.starts_with("one of \"claude-sonnet-4-20250514\", "),
-        "{flaw}"
-    );
+    assert!(flaw.expected.starts_with("one of \"claude-sonnet-4-20250514\", "), "{flaw}");
     assert!(flaw.expected.ends_with("\"gpt-5.1\", got \"gpt-9\""), "{flaw}");
 }
 
@@ -203,36 +179,21 @@ fn a12_any_allowed_provider_goes_with_any_allowed_model() {
     let models = json!({"agent": {"model": "gpt-5"}, "browsing": {"provider": "google", "model": "claude-opus-4-1"}});
     let normalised = run(&v2("models", models.clone())).unwrap();
     assert!(normalised.notes.is_empty());
-    assert_eq!(
-        serde_json::to_value(normalised.config).unwrap()["data"]["models"],
-        models
-    );
+    assert_eq!(serde_json::to_value(normalised.config).unwrap()["data"]["models"], models);
 }
 
 #[test]
 fn numbers_are_served_as_they_were_written() {
     for text in ["1", "1.0", "0.30000000000000004", "0"] {
         let number: Value = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            served(&v1("temperature", number))["data"]["temperature"].to_string(),
-            text
-        );
+        assert_eq!(served(&v1("temperature", number))["data"]["temperature"].to_string(), text);
     }
-    assert_eq!(
-        served(&v1("max_output_tokens", json!(0.5)))["data"]["max_output_tokens"],
-        0.5
-    );
+    assert_eq!(served(&v1("max_output_tokens", json!(0.5)))["data"]["max_output_tokens"], 0.5);
 }
 
 #[test]
 fn the_operators_default_pair_must_be_servable() {
     assert!(Defaults::new("google", "gemini-2.5-flash").is_ok());
-    assert_eq!(
-        Defaults::new("browserbase", "gemini-2.5-flash").unwrap_err().pointer,
-        "/browsing/provider"
-    );
-    assert_eq!(
-        Defaults::new("google", "gpt-4o").unwrap_err().pointer,
-        "/browsing/model"
-    );
+    assert_eq!(Defaults::new("browserbase", "gemini-2.5-flash").unwrap_err().pointer, "/browsing/provider");
+    assert_eq!(Defaults::new("google", "gpt-4o").unwrap_err().pointer, "/browsing/model");
 }

@@ -6,9 +6,7 @@ use super::*;
 use crate::builds::{Defaults, normalise};
 
 fn config(submitted: &Value) -> Config {
-    normalise(submitted, "", &Defaults::default(), None)
-        .expect("accepted")
-        .config
+    normalise(submitted, "", &Defaults::default(), None).expect("accepted").config
 }
 
 fn v1(key: &str, value: Value) -> Config {
@@ -62,14 +60,8 @@ fn messages_split_into_sop_and_opening_turns() {
     assert_eq!(
         config.seed_turns(),
         [
-            SeedTurn {
-                role: Speaker::User,
-                parts: vec![text("Look:"), image]
-            },
-            SeedTurn {
-                role: Speaker::Assistant,
-                parts: vec![text("Seen.")]
-            },
+            SeedTurn { role: Speaker::User, parts: vec![text("Look:"), image] },
+            SeedTurn { role: Speaker::Assistant, parts: vec![text("Seen.")] },
         ]
     );
     assert_eq!(config.unserved(), [unused("The team file \"f1\"")]);
@@ -79,27 +71,15 @@ fn messages_split_into_sop_and_opening_turns() {
 fn a13_an_image_without_a_source_is_skipped_and_said() {
     let config = v1("input", json!([{"role": "user", "content": [{"type": "input_image"}]}]));
     assert!(config.seed_turns().is_empty());
-    assert_eq!(
-        config.unserved(),
-        ["An input_image has neither file_id nor url, so it was skipped."]
-    );
+    assert_eq!(config.unserved(), ["An input_image has neither file_id nor url, so it was skipped."]);
 }
 
 #[test]
 fn images_that_cannot_be_shown_are_said() {
     let url = json!({"type": "input_image", "url": "https://example.com/a.png"});
     let file = json!({"type": "input_image", "file_id": "f1"});
-    let config = v1(
-        "input",
-        json!([{"role": "system", "content": [url]}, {"role": "user", "content": [file]}]),
-    );
-    assert_eq!(
-        config.unserved(),
-        [
-            unused("An input_image in a system message"),
-            unused("The team file \"f1\""),
-        ]
-    );
+    let config = v1("input", json!([{"role": "system", "content": [url]}, {"role": "user", "content": [file]}]));
+    assert_eq!(config.unserved(), [unused("An input_image in a system message"), unused("The team file \"f1\""),]);
 }
 
 #[test]
@@ -111,16 +91,8 @@ fn a39_temperature_is_handed_on_unclamped() {
 
 #[test]
 fn a40_tokens_are_whole_and_at_least_one() {
-    for (given, tokens) in [
-        (json!(0.5), 1),
-        (json!(99.9), 99),
-        (json!(4096), 4096),
-        (json!(1e300), u32::MAX),
-    ] {
-        assert_eq!(
-            v1("max_output_tokens", given).sampling().max_output_tokens,
-            Some(tokens)
-        );
+    for (given, tokens) in [(json!(0.5), 1), (json!(99.9), 99), (json!(4096), 4096), (json!(1e300), u32::MAX)] {
+        assert_eq!(v1("max_output_tokens", given).sampling().max_output_tokens, Some(tokens));
     }
 }
 
@@ -136,10 +108,7 @@ fn a_json_answer_is_wanted_only_when_asked_for() {
 fn everything_stored_but_unused_is_said_once() {
     let tool = json!({"type": "mcp", "server_label": "crm", "server_url": "u", "headers": {"X-Key": "s3cret"}});
     let said = v1("tools", json!([tool])).unserved();
-    assert_eq!(
-        said,
-        ["The MCP tool \"crm\" is stored with this Build, but this version of Errand does not use it."]
-    );
+    assert_eq!(said, ["The MCP tool \"crm\" is stored with this Build, but this version of Errand does not use it."]);
     let submitted = json!({"data": {
         "models": {"agent": {"model": "d1-max"}}, "input": "x",
         "files": ["f1", "f1"], "skills": ["s1"], "plugins": ["p1"],

@@ -74,9 +74,7 @@ fn claim(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let ask = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
     let file = path.display();
     let explain = |error: rusqlite::Error| match said(&error) {
-        StoreError::Corrupt { what } => StoreError::Corrupt {
-            what: format!("{file}: {what}"),
-        },
+        StoreError::Corrupt { what } => StoreError::Corrupt { what: format!("{file}: {what}") },
         other => other,
     };
     let id = ask("PRAGMA application_id").map_err(explain)?;
@@ -107,16 +105,10 @@ fn set_journal(connection: &Connection) -> Result<(), StoreError> {
 
 /// Sets a pragma and reads it back.
 fn set(connection: &Connection, name: &str, wanted: i64) -> Result<(), StoreError> {
-    connection
-        .pragma_update(None, name, wanted)
-        .map_err(|error| said(&error))?;
-    let is: i64 = connection
-        .pragma_query_value(None, name, |row| row.get(0))
-        .map_err(|error| said(&error))?;
+    connection.pragma_update(None, name, wanted).map_err(|error| said(&error))?;
+    let is: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| said(&error))?;
     if is == wanted {
         return Ok(());
     }
-    Err(StoreError::Setup(format!(
-        "SQLite did not accept {name} = {wanted}: it stays {is}"
-    )))
+    Err(StoreError::Setup(format!("SQLite did not accept {name} = {wanted}: it stays {is}")))
 }

@@ -35,12 +35,7 @@ impl Writer {
     pub(in crate::db) fn start(settings: &Settings) -> Result<Self, StoreError> {
         let connection = for_writing(settings)?;
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let thread = Thread {
-            connection,
-            waiting,
-            settings: settings.clone(),
-            closing: Vec::new(),
-        };
+        let thread = Thread { connection, waiting, settings: settings.clone(), closing: Vec::new() };
         thread::Builder::new()
             .name("errand-writer".to_owned())
             .spawn(move || thread.run())
@@ -56,11 +51,7 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let asked = Asked {
-            job: Some(job),
-            outcome: None,
-            reply,
-        };
+        let asked = Asked { job: Some(job), outcome: None, reply };
         if self.queue.send(Message::Job(Box::new(asked))).await.is_err() {
             return Err(StoreError::Closed.into());
         }
@@ -244,7 +235,5 @@ fn run_one(connection: &mut Connection, job: &mut dyn Job) -> Result<(), StoreEr
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message").to_owned()
 }

@@ -27,9 +27,7 @@ async fn the_settings_are_in_force_on_both_kinds_of_connection() {
     assert_eq!(reading, ["wal", "1", "5000", "1165128292", "1"]);
     for (setting, expected) in [(Synchronous::Full, 2), (Synchronous::Normal, 1)] {
         let store = Store::with(|settings| settings.synchronous = setting).await;
-        let is = store
-            .db
-            .write(async |tx| tx.row("SELECT synchronous FROM pragma_synchronous", &[]).await);
+        let is = store.db.write(async |tx| tx.row("SELECT synchronous FROM pragma_synchronous", &[]).await);
         assert_eq!(is.await.unwrap().unwrap().int(0), Ok(expected));
     }
 }
@@ -42,10 +40,7 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
     foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
     let before = fs::read(&path).unwrap();
     let refused = Db::open(&Settings::new(&path)).unwrap_err();
-    assert!(
-        matches!(&refused, StoreError::Schema(why) if why.contains("foreign.db")),
-        "{refused}"
-    );
+    assert!(matches!(&refused, StoreError::Schema(why) if why.contains("foreign.db")), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 
     fs::write(&path, "no database at all, but a text of some length").unwrap();
@@ -66,9 +61,7 @@ async fn refusals_are_told_apart_and_returning_rows_hides_none() {
         assert!(matches!(refused, Err(StoreError::Constraint(_))), "{refused:?}");
     }
     assert_eq!(store.counts().await, (0, 0));
-    write("INSERT INTO runs (id, name) VALUES ($1, $2) RETURNING id", 1, "one")
-        .await
-        .unwrap();
+    write("INSERT INTO runs (id, name) VALUES ($1, $2) RETURNING id", 1, "one").await.unwrap();
     let row = write(returning, 1, "kept").await.unwrap().unwrap();
     assert_eq!(row.int(0), Ok(1));
     // Only the first row is asked for, yet both are inserted.
@@ -83,10 +76,7 @@ async fn placeholders_are_numbers_whatever_their_order() {
     let backwards = "SELECT $2, $1, $2";
     let row = store.db.read(async |tx| tx.row(backwards, &params!["a", "b"]).await);
     let row = row.await.unwrap().unwrap();
-    assert_eq!(
-        [row.text(0), row.text(1), row.text(2)].map(Result::unwrap),
-        ["b", "a", "b"]
-    );
+    assert_eq!([row.text(0), row.text(1), row.text(2)].map(Result::unwrap), ["b", "a", "b"]);
     let too_few = store.db.read(async |tx| tx.row(backwards, &params!["a"]).await).await;
     assert!(matches!(too_few, Err(StoreError::Sql(why)) if why.contains("1 values given for 2")));
 }

@@ -20,9 +20,7 @@ async fn a_panicking_job_is_undone_alone_and_the_writer_lives() {
     let good = store.db.write(async |tx| add_run(tx, 2, "two").await);
     let both = async { tokio::join!(panicking, good) };
     let ((panicked, good), ()) = tokio::join!(both, async { drop(release) });
-    let Err(StoreError::Panicked(why)) = panicked else {
-        panic!("{panicked:?}")
-    };
+    let Err(StoreError::Panicked(why)) = panicked else { panic!("{panicked:?}") };
     assert!(why.contains("on purpose"), "{why}");
     assert_eq!(good, Ok(1));
     assert_eq!(store.counts().await, (1, 0));
@@ -67,10 +65,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room() {
     let pages = |sql| store.db.write(async move |tx| tx.row(sql, &[]).await);
     pages("PRAGMA max_page_count = 12").await.unwrap();
     let big = "x".repeat(200_000);
-    let refused = store
-        .db
-        .write(async move |tx| tx.exec(NOTE, &params![None::<u32>, big]).await)
-        .await;
+    let refused = store.db.write(async move |tx| tx.exec(NOTE, &params![None::<u32>, big]).await).await;
     assert_eq!(refused, Err(StoreError::Full));
     assert_eq!(store.counts().await, (0, 0));
     pages("PRAGMA max_page_count = 100000").await.unwrap();
@@ -126,9 +121,7 @@ async fn a_broken_disk_is_fatal_even_when_the_job_hides_it() {
 async fn a_writing_neighbour_makes_us_wait_then_busy() {
     let store = Store::new().await;
     let other = Connection::open(store.file("errand.db")).unwrap();
-    other
-        .execute_batch("BEGIN IMMEDIATE; INSERT INTO runs (id) VALUES (9)")
-        .unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; INSERT INTO runs (id) VALUES (9)").unwrap();
     let ours = store.db.write(async |tx| add_run(tx, 1, "one").await);
     assert_eq!(ours.await, Err(StoreError::Busy));
     other.execute_batch("COMMIT").unwrap();

@@ -1,0 +1,176 @@
+//! A database with two teams in it, and the short cuts that the tests share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::agents::Agent;
+use domain::builds::{Build, Secrets};
+use domain::runs::{Event, Said, Status};
+use domain::sandboxes::Sandbox;
+use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
+use serde_json::json;
+use storage::builds::NewBuild;
+use storage::runs::{Commit, Committed, NewRun, RunRow, Then};
+use storage::work::Claimed;
+use storage::{Db, MIGRATIONS, Settings, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// How long the leases of these tests hold, in milliseconds.
+pub(crate) const LEASE: u64 = 1_000;
+
+pub(crate) struct House {
+    pub(crate) db: Db,
+    pub(crate) team: TeamId,
+    pub(crate) strangers: TeamId,
+    next_id: AtomicU64,
+    _folder: TempDir,
+}
+
+/// Milliseconds after the beginning of these tests' time.
+pub(crate) const fn at(ms: i64) -> Timestamp {
+    Timestamp(1_764_000_000_000 + ms)
+}
+
+pub(crate) fn said(text: &str) -> Event {
+    Event::MessageReceived(Said { id: Uuid::from_u128(77), text: text.into() })
+}
+
+pub(crate) fn noted(text: &str) -> Event {
+    Event::Noted { text: text.into() }
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&Settings::new(folder.path().join("errand.db"))).unwrap();
+        db.migrate(MIGRATIONS, at(0).0).await.unwrap();
+        let (team, strangers) = (TeamId(Uuid::from_u128(1)), TeamId(Uuid::from_u128(2)));
+        let both = async move |tx: &mut storage::Tx<'_>| {
+            teams::insert(tx, team, "ours", at(0)).await?;
+            teams::insert(tx, strangers, "theirs", at(0)).await
+        };
+        db.write::<_, StoreError, _>(both).await.unwrap();
+        Self { db, team, strangers, next_id: AtomicU64::new(1_000), _folder: folder }
+    }
+
+    /// Ids that sort as they were made, as the real ones do.
+    pub(crate) fn id(&self) -> Uuid {
+        Uuid::from_u128(self.next_id.fetch_add(1, Ordering::Relaxed).into())
+    }
+
+    pub(crate) async fn agent(&self, team: TeamId, name: &str) -> AgentId {
+        let id = AgentId(self.id());
+        let agent = Agent { id, team, name: name.into(), created_at: at(0), updated_at: at(0) };
+        self.db.write(async move |tx| agents::insert(tx, &agent).await).await.unwrap();
+        id
+    }
+
+    pub(crate) async fn build(&self, team: TeamId, agent: AgentId) -> Option<Build> {
+        let new = NewBuild {
+            id: BuildId(self.id()),
+            agent,
+            name: "build".into(),
+            config: r#"{"version":"v1"}"#.into(),
+            submitted: "{}".into(),
+            secrets: Secrets::default(),
+            created_at: at(5),
+        };
+        self.db.write(async move |tx| builds::insert(tx, team, new).await).await.unwrap()
+    }
+
+    pub(crate) async fn sandbox(&self, team: TeamId) -> String {
+        let id = format!("sbx_{}", self.id().simple());
+        let sandbox = Sandbox { id: id.clone(), team, created_at: at(0), expires_at: at(1) };
+        self.db.write(async move |tx| sandboxes::insert(tx, &sandbox).await).await.unwrap();
+        id
+    }
+
+    /// A run of a new Assignment, with a message.
+    pub(crate) async fn run(&self, team: TeamId) -> RunRow {
+        let agent = self.agent(team, "worker").await;
+        let build = self.build(team, agent).await.unwrap().id;
+        self.run_of(team, agent, build, "a job", at(10)).await
+    }
+
+    pub(crate) async fn run_of(
+        &self,
+        team: TeamId,
+        agent: AgentId,
+        build: BuildId,
+        title: &str,
+        created_at: Timestamp,
+    ) -> RunRow {
+        let new = NewRun {
+            id: RunId(self.id()),
+            agent,
+            build,
+            sandbox: self.sandbox(team).await,
+            title: title.into(),
+            source: "api",
+            webhook_url: None,
+            message: Some(Said { id: self.id(), text: "please".into() }),
+            created_at,
+        };
+        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
+    }
+
+    /// Claims whatever is due at `now`, for [`LEASE`] milliseconds.
+    pub(crate) async fn claim(&self, now: Timestamp) -> Vec<Claimed> {
+        let token = self.id();
+        self.db.write(async move |tx| work::claim(tx, token, now, now.plus_ms(LEASE), 100).await).await.unwrap()
+    }
+
+    /// Claims the one run that is due at `now`.
+    pub(crate) async fn claim_one(&self, now: Timestamp) -> Claimed {
+        let mut claimed = self.claim(now).await;
+        assert_eq!(claimed.len(), 1, "one run is due");
+        claimed.remove(0)
+    }
+
+    pub(crate) async fn commit(&self, step: Commit) -> Option<Committed> {
+        self.db.write(async move |tx| runs::commit(tx, step).await).await.unwrap()
+    }
+
+    pub(crate) async fn tell(&self, run: RunId, event: Event, now: Timestamp) {
+        let team = self.team;
+        self.db.write(async move |tx| runs::tell(tx, team, run, &event, now).await).await.unwrap();
+    }
+
+    pub(crate) async fn inbox(&self, run: RunId) -> Vec<(i64, Event)> {
+        self.db.read(async |tx| runs::inbox(tx, run).await).await.unwrap()
+    }
+
+    pub(crate) async fn row(&self, run: RunId) -> RunRow {
+        self.db.read(async |tx| runs::get(tx, self.team, run).await).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn next_due(&self) -> Option<Timestamp> {
+        self.db.read(async |tx| work::next_due(tx).await).await.unwrap()
+    }
+
+    /// The journal as `seq kind`, one after the other.
+    pub(crate) async fn journal(&self, run: RunId) -> Vec<String> {
+        let lines = self.db.read(async |tx| journal::after(tx, self.team, run, 0, 1_000).await).await.unwrap();
+        lines.iter().map(|line| format!("{} {}", line.seq, line.kind)).collect()
+    }
+}
+
+/// A commit of `events` by the holder of `claimed`, at `now`.
+pub(crate) fn step(claimed: &Claimed, events: Vec<Event>, status: Status, then: Then, now: Timestamp) -> Commit {
+    Commit {
+        lease: claimed.lease,
+        tail: claimed.tail,
+        events,
+        status,
+        taken: vec![],
+        asked: None,
+        overtaken: false,
+        then,
+        now,
+    }
+}
+
+/// A request for approval with this id.
+pub(crate) fn request(id: Uuid) -> domain::human_requests::HumanRequest {
+    serde_json::from_value(json!({ "id": id, "kind": "approval", "title": "Pay 10?" })).unwrap()
+}
