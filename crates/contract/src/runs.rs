@@ -90,7 +90,7 @@ pub struct RunRow {
     pub source: Option<String>,
     /// A line that tells this run from others.
     pub title: String,
-    /// Counts the runs of the agent from 1.
+    /// Counts the runs of the team from 1.
     pub run_number: u64,
     /// UUID.
     pub agent_id: String,

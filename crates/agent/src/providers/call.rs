@@ -1,0 +1,162 @@
+//! One call: send the request, read the stream event by event, within bounds of time and size.
+//!
+//! Every wire is a [`Wire`] with a module of its own that writes the body and reads the events. Nothing is believed of a server but
+//! whole events: not its length, not its pace, not that it ever ends.
+
+use std::time::Duration;
+
+use domain::runs::ModelFailure;
+use futures_util::StreamExt as _;
+use reqwest::{RequestBuilder, Response};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::draft::{Draft, Read};
+use super::failure::{self, Who};
+use super::http::{Clients, is_near};
+use super::route::{Route, Wire};
+use super::sse::Decoder;
+use super::talk;
+use super::{chat, gemini, messages, responses, retry_after};
+use crate::models::{Answer, TurnRequest};
+use crate::settings::ModelDefaults;
+
+/// How much longer a model on this machine may be silent: see [`ModelDefaults::idle_timeout_secs`].
+const NEAR_PATIENCE: u32 = 5;
+
+/// As much of an error's body as is read.
+const ERROR_BODY_MAX: usize = 64 * 1024;
+
+/// Asks the model at the end of `route`.
+pub(super) async fn call(
+    clients: &Clients,
+    defaults: &ModelDefaults,
+    route: &Route<'_>,
+    request: &TurnRequest<'_>,
+) -> Result<Answer, ModelFailure> {
+    let who = Who::of(route);
+    let patience = if is_near(route.endpoint) { NEAR_PATIENCE } else { 1 };
+    let idle = Duration::from_secs(defaults.idle_timeout_secs) * patience;
+    let limit = Duration::from_secs(defaults.turn_timeout_secs);
+    let whole = async {
+        let response = send(http_request(clients, defaults, route, request), idle, &who).await?;
+        let draft = receive(response, route.wire, idle, defaults.max_answer_bytes, &who).await?;
+        draft.finish(request, route, &who)
+    };
+    timeout(limit, whole).await.unwrap_or_else(|_| Err(failure::too_slow(&who, limit)))
+}
+
+fn http_request(clients: &Clients, defaults: &ModelDefaults, route: &Route<'_>, request: &TurnRequest<'_>) -> RequestBuilder {
+    let turns = talk::turns(request, route);
+    let limit = request.sampling.max_output_tokens.or(defaults.max_output_tokens);
+    let (path, body) = match route.wire {
+        Wire::Messages => ("/v1/messages".to_owned(), messages::body(request, route, turns, limit)),
+        Wire::Responses => ("/responses".to_owned(), responses::body(request, route, turns, limit)),
+        Wire::Chat => ("/chat/completions".to_owned(), chat::body(request, route, turns, limit)),
+        Wire::Gemini => (gemini::path(&route.model), gemini::body(request, route, turns, limit)),
+    };
+    let mut http = clients.for_endpoint(route.endpoint).post(format!("{}{path}", route.endpoint.base_url)).json(&body);
+    if let Some(key) = &route.endpoint.key {
+        http = match route.wire {
+            Wire::Messages => http.header("x-api-key", key.expose()),
+            Wire::Gemini => http.header("x-goog-api-key", key.expose()),
+            Wire::Responses | Wire::Chat => http.bearer_auth(key.expose()),
+        };
+    }
+    if route.wire == Wire::Messages { messages::headers(http, route) } else { http }
+}
+
+/// The response, if it is a success.
+async fn send(http: RequestBuilder, idle: Duration, who: &Who<'_>) -> Result<Response, ModelFailure> {
+    let response = timeout(idle, http.send()).await.map_err(|_| failure::silent(who))?;
+    let response = response.map_err(|error| failure::transport(who, &error))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = timeout(idle, error_body(response)).await.unwrap_or_default();
+    Err(failure::of_status(who, status.as_u16(), &body, retry_after::read(&headers, &body)))
+}
+
+/// The words that came with an error, as far as they are text.
+async fn error_body(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ERROR_BODY_MAX {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads the stream to its final event.
+async fn receive(response: Response, wire: Wire, idle: Duration, max_bytes: u64, who: &Who<'_>) -> Result<Draft, ModelFailure> {
+    let mut stream = response.bytes_stream();
+    let mut reader = Reader::new(wire);
+    let mut decoder = Decoder::default();
+    let mut bytes = 0;
+    while let Some(chunk) = timeout(idle, stream.next()).await.map_err(|_| failure::silent(who))? {
+        let chunk = chunk.map_err(|error| failure::transport(who, &error))?;
+        bytes += chunk.len() as u64;
+        if bytes > max_bytes {
+            return Err(failure::too_long(who, max_bytes));
+        }
+        for data in decoder.feed(&chunk) {
+            if reader.take(&data, who)? {
+                return Ok(reader.draft);
+            }
+        }
+        // A server that always has more ready must not keep the timers of this task from being looked at.
+        tokio::task::yield_now().await;
+    }
+    match decoder.end() {
+        Some(data) if reader.take(&data, who)? => Ok(reader.draft),
+        _ => Err(failure::cut(who, "it ended without saying so")),
+    }
+}
+
+/// The reader of one stream.
+struct Reader {
+    draft: Draft,
+    state: State,
+}
+
+/// What a wire remembers between events.
+enum State {
+    Messages(messages::State),
+    Responses(responses::State),
+    Chat(chat::State),
+    Gemini(gemini::State),
+}
+
+impl Reader {
+    fn new(wire: Wire) -> Self {
+        let state = match wire {
+            Wire::Messages => State::Messages(messages::State::default()),
+            Wire::Responses => State::Responses(responses::State::default()),
+            Wire::Chat => State::Chat(chat::State::default()),
+            Wire::Gemini => State::Gemini(gemini::State::default()),
+        };
+        Self { draft: Draft::default(), state }
+    }
+
+    /// Whether this event was the final one.
+    fn take(&mut self, data: &[u8], who: &Who<'_>) -> Result<bool, ModelFailure> {
+        if let (State::Chat(_), b"[DONE]") = (&self.state, data.trim_ascii()) {
+            return Ok(true);
+        }
+        let event: Value = serde_json::from_slice(data).map_err(|_| failure::cut(who, "it is not in the provider's format"))?;
+        let read = match &mut self.state {
+            State::Messages(state) => state.read(&event, &mut self.draft),
+            State::Responses(state) => state.read(&event, &mut self.draft),
+            State::Chat(state) => state.read(&event, &mut self.draft),
+            State::Gemini(state) => state.read(&event, &mut self.draft),
+        };
+        match read {
+            Read::More => Ok(false),
+            Read::Done => Ok(true),
+            Read::Failed => Err(failure::of_event(who, &event)),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! An answer while it arrives, and what makes it whole.
+//!
+//! Here: the rule that matters most: only a stream that ended with a real stop is an answer, and only a whole JSON object makes a tool call.
+//! Not here: reading events, which each wire does for itself.
+
+use std::collections::HashSet;
+
+use domain::runs::ModelFailure;
+use domain::turns::{Line, Stop, Usage};
+use serde_json::{Map, Value};
+
+use super::carry;
+use super::failure::{self, Who};
+use super::route::{Price, Route};
+use crate::models::{Answer, ProposedCall, TurnRequest};
+
+/// What has arrived so far.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// The model's words.
+    pub(super) text: String,
+    /// The provider's words when it refuses.
+    pub(super) refusal: String,
+    /// Tool calls in order.
+    pub(super) calls: Vec<DraftCall>,
+    /// The model as the provider knows it.
+    pub(super) model: Option<String>,
+    /// Tokens so far.
+    pub(super) usage: Usage,
+    /// Why it stopped; there is no answer without.
+    pub(super) end: Option<End>,
+    /// What goes back with the next turn; null for nothing.
+    pub(super) kept: Value,
+}
+
+/// A tool call as far as it has arrived.
+#[derive(Debug, Default)]
+pub(super) struct DraftCall {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// JSON text.
+    pub(super) arguments: String,
+}
+
+/// Why a stream says it is over.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum End {
+    /// For a reason of the model's own.
+    Stop(Stop),
+    /// The model failed to write a tool call.
+    BadCall,
+    /// For a reason that makes no whole answer, in the provider's word.
+    Other(String),
+}
+
+/// What the reader of a wire makes of an event.
+pub(super) enum Read {
+    /// There is more to come.
+    More,
+    /// That was the final event.
+    Done,
+    /// The provider gave up, and says why in the event.
+    Failed,
+}
+
+impl Draft {
+    /// The answer, if it is whole.
+    pub(super) fn finish(self, request: &TurnRequest<'_>, route: &Route<'_>, who: &Who<'_>) -> Result<Answer, ModelFailure> {
+        let stop = match self.end {
+            Some(End::Stop(_)) if !self.refusal.is_empty() => Stop::Refused,
+            Some(End::Stop(stop)) => stop,
+            Some(End::BadCall) => return Err(failure::malformed_call(who, "no name", Stop::Done)),
+            Some(End::Other(reason)) => return Err(failure::cut(who, &format!("it stopped with {reason}"))),
+            None => return Err(failure::cut(who, "it ended without a reason to stop")),
+        };
+        let ids = Ids::after(request);
+        let mut calls: Vec<ProposedCall> = Vec::new();
+        for DraftCall { id, name, arguments } in self.calls {
+            let whole = whole_arguments(&arguments, stop).filter(|_| !name.is_empty());
+            let arguments = whole.ok_or_else(|| failure::malformed_call(who, &name, stop))?;
+            calls.push(ProposedCall { id: ids.unique(id, &calls), name, arguments });
+        }
+        let cost_micro_usd = route.price.map(|price| price.of(&self.usage));
+        Ok(Answer {
+            text: if self.text.is_empty() { self.refusal } else { self.text },
+            calls,
+            stop,
+            model: self.model.unwrap_or_else(|| route.model.clone()),
+            usage: Usage { cost_micro_usd, ..self.usage },
+            carry: carry::write(self.kept, route),
+        })
+    }
+}
+
+/// Arguments that arrived whole. No text at all means none, but only from a model that was not cut short.
+fn whole_arguments(text: &str, stop: Stop) -> Option<Map<String, Value>> {
+    if text.trim().is_empty() && stop != Stop::Length {
+        return Some(Map::new());
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// Ids of calls, unique in the run: providers leave them out, repeat them within an answer, or count from zero in every answer.
+struct Ids<'a> {
+    turn: u32,
+    taken: HashSet<&'a str>,
+}
+
+impl<'a> Ids<'a> {
+    fn after(request: &TurnRequest<'a>) -> Self {
+        let calls = request.lines.iter().filter_map(|line| match line {
+            Line::Assistant { calls, .. } => Some(calls),
+            _ => None,
+        });
+        Self { turn: request.turn, taken: calls.flatten().map(|call| call.id.as_str()).collect() }
+    }
+
+    /// `id` if it is new, else one made of the turn and the place of the call.
+    fn unique(&self, id: String, earlier: &[ProposedCall]) -> String {
+        let used = |id: &String| self.taken.contains(id.as_str()) || earlier.iter().any(|call| call.id == *id);
+        if !id.is_empty() && !used(&id) {
+            return id;
+        }
+        let place = earlier.len();
+        let mut made = format!("call_{}_{place}", self.turn);
+        while used(&made) {
+            made.push('x');
+        }
+        made
+    }
+}
+
+impl Price {
+    /// Millionths of a dollar, rounded.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "token counts are far below 2^52, and the cast from a float saturates"
+    )]
+    fn of(self, usage: &Usage) -> u64 {
+        let fresh = usage.input_tokens.saturating_sub(usage.cached_tokens) as f64;
+        let cost = fresh * self.input + usage.cached_tokens as f64 * self.cached + usage.output_tokens as f64 * self.output;
+        cost.round() as u64
+    }
+}

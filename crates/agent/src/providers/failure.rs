@@ -1,0 +1,193 @@
+//! Failures of providers, told apart by one question: may the same call succeed later?
+//!
+//! Here: a [`ModelFailure`] for everything that can go wrong, with the provider's own words and never a key.
+//! Not here: waiting and trying again, which the run's journal counts.
+
+use std::time::Duration;
+
+use domain::runs::ModelFailure;
+use domain::turns::Stop;
+use genai::webc::StreamTimeout;
+use genai::{BoxError, Error};
+use serde_json::Value;
+
+use super::retry_after;
+use super::route::Route;
+use crate::settings::{Key, Service};
+
+/// As much of a provider's words as a person wants to read.
+const WORDS_MAX: usize = 600;
+
+/// Whom a failure is about.
+pub(super) struct Who<'a> {
+    service: Service,
+    model: &'a str,
+    key: Option<&'a Key>,
+}
+
+impl<'a> Who<'a> {
+    pub(super) fn of(route: &'a Route<'_>) -> Self {
+        Self { service: route.service, model: &route.model, key: route.endpoint.key.as_ref() }
+    }
+
+    fn fail(&self, code: &str, retryable: bool, what: &str) -> ModelFailure {
+        let message = format!("{} ({}) {what}", self.service, self.model);
+        let message = match self.key {
+            Some(key) if !key.expose().is_empty() => message.replace(key.expose(), "[key]"),
+            _ => message,
+        };
+        ModelFailure { code: code.to_owned(), message, retryable, retry_after_ms: None }
+    }
+}
+
+/// Nobody serves this name.
+pub(super) fn no_model(name: &str, model: &str, service: Service) -> ModelFailure {
+    let stands_for = if name == model { String::new() } else { format!(" (it stands for \"{model}\")") };
+    let missing = match service {
+        Service::Compatible => "no OpenAI-compatible server is configured".to_owned(),
+        _ => format!("the provider {service} is not configured"),
+    };
+    let message = format!(
+        "No model answers to \"{name}\"{stands_for}: {missing}. Do one of these and restart the server: set a provider's key \
+         (ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY); describe a provider in errand.toml and point [models.\"{name}\"] at it; \
+         or start a local OpenAI-compatible server such as Ollama."
+    );
+    ModelFailure { code: "no_model".to_owned(), message, retryable: false, retry_after_ms: None }
+}
+
+/// The request could not even be put together.
+pub(super) fn unsendable(who: &Who<'_>, error: &Error) -> ModelFailure {
+    who.fail("model_refused_request", false, &format!("was not asked: {}", shorten(&error.to_string())))
+}
+
+/// The stream broke off.
+pub(super) fn cut(who: &Who<'_>, how: &str) -> ModelFailure {
+    who.fail("model_stream_cut", true, &format!("sent no whole answer: {how}"))
+}
+
+/// The turn took too long as a whole.
+pub(super) fn too_slow(who: &Who<'_>, limit: Duration) -> ModelFailure {
+    who.fail("model_timed_out", true, &format!("did not finish its answer within {} s", limit.as_secs()))
+}
+
+/// The stream does not end.
+pub(super) fn too_long(who: &Who<'_>, max_bytes: u64) -> ModelFailure {
+    who.fail("model_answer_too_long", true, &format!("sent more than {max_bytes} bytes without coming to an end"))
+}
+
+/// A tool call did not arrive whole.
+pub(super) fn malformed_call(who: &Who<'_>, tool: &str, stop: Stop) -> ModelFailure {
+    let why = if stop == Stop::Length { "; it ran into the limit on output tokens" } else { "" };
+    let what = format!("called a tool ({}) with arguments that are not a whole JSON object{why}", shorten(tool));
+    who.fail("malformed_tool_call", true, &what)
+}
+
+/// An error of the stream; `verdict` is an event that says more than the library passes on.
+pub(super) fn of_stream(who: &Who<'_>, error: &Error, verdict: Option<&Value>) -> ModelFailure {
+    if let Some(event) = verdict {
+        return of_event(who, event);
+    }
+    match error {
+        Error::WebStream { error, .. } => of_transport(who, error),
+        Error::ChatResponse { body, .. } => of_event(who, body),
+        _ => cut(who, "it is not in the provider's format"),
+    }
+}
+
+fn of_transport(who: &Who<'_>, error: &BoxError) -> ModelFailure {
+    if let Some(Error::HttpError { status, body, headers, .. }) = error.downcast_ref::<Error>() {
+        return of_status(who, status.as_u16(), body, retry_after::read(headers, body));
+    }
+    if error.is::<StreamTimeout>() {
+        return who.fail("model_timed_out", true, "went silent");
+    }
+    match error.downcast_ref::<reqwest::Error>() {
+        Some(error) if error.is_builder() => unsendable(who, &Error::Internal(root(error))),
+        Some(error) if error.is_connect() => {
+            who.fail("model_unreachable", true, &format!("cannot be reached: {}", shorten(&root(error))))
+        }
+        Some(error) if error.is_request() => who.fail("model_unreachable", true, "closed the connection without an answer"),
+        _ => cut(who, "the connection broke"),
+    }
+}
+
+/// The innermost reason; the outer ones repeat the URL.
+fn root(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root)
+}
+
+fn of_status(who: &Who<'_>, status: u16, body: &str, retry_after_ms: Option<u64>) -> ModelFailure {
+    let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+    let (code, retryable) = judge(Some(status), &body);
+    let what = format!("answered {status}: {}", words(&body));
+    ModelFailure { retry_after_ms: retry_after_ms.filter(|_| retryable), ..who.fail(code, retryable, &what) }
+}
+
+fn of_event(who: &Who<'_>, body: &Value) -> ModelFailure {
+    let (code, retryable) = judge(None, body);
+    who.fail(code, retryable, &format!("broke off its answer: {}", words(body)))
+}
+
+/// Money has run out, or a limit on money was reached. Waiting does not help, whatever the status.
+const SPEND_CAPS: [&str; 7] = [
+    "insufficient_quota",
+    "spend_limit",
+    "spend limit",
+    "spending limit",
+    "credit balance",
+    "billing_error",
+    "billing_hard_limit",
+];
+
+/// Kinds of errors inside a stream, which has no status of its own; the first that is mentioned counts.
+const IN_STREAM: [(&str, &str, bool); 12] = [
+    ("rate_limit", "model_rate_limited", true),
+    ("resource_exhausted", "model_rate_limited", true),
+    ("overloaded", "model_overloaded", true),
+    ("server_error", "model_overloaded", true),
+    ("unavailable", "model_overloaded", true),
+    ("authentication", "model_auth", false),
+    ("permission", "model_auth", false),
+    ("invalid_request", "model_refused_request", false),
+    ("invalid_prompt", "model_refused_request", false),
+    ("context_length", "model_refused_request", false),
+    ("not_found", "model_refused_request", false),
+    ("blockreason", "model_refused_request", false),
+];
+
+/// The stable code, and whether the same call may succeed later.
+fn judge(status: Option<u16>, body: &Value) -> (&'static str, bool) {
+    let text = body.to_string().to_ascii_lowercase();
+    let money = status == Some(402) || SPEND_CAPS.iter().any(|mark| text.contains(mark));
+    match status {
+        None | Some(400..=403 | 429) if money => ("model_spend_cap", false),
+        Some(401 | 403) => ("model_auth", false),
+        Some(429) => ("model_rate_limited", true),
+        Some(408 | 409 | 500..) => ("model_overloaded", true),
+        Some(_) => ("model_refused_request", false),
+        None => {
+            let known = IN_STREAM.iter().find(|(mark, ..)| text.contains(mark));
+            known.map_or(("model_overloaded", true), |(_, code, retryable)| (code, *retryable))
+        }
+    }
+}
+
+/// The provider's own words, wherever this one puts them.
+fn words(body: &Value) -> String {
+    let places = ["/error/message", "/response/error/message", "/message", "/error"];
+    let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)).or(body.as_str());
+    match said {
+        Some("") => "no reason given".to_owned(),
+        Some(words) => shorten(words),
+        None => shorten(&body.to_string()),
+    }
+}
+
+/// One line, not too long, without control characters.
+fn shorten(text: &str) -> String {
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,64 @@
+//! The HTTP clients under the provider library, and its one entry.
+//!
+//! Both clients refuse redirects, so that a key never follows one to another host, and compressed answers, so that a small answer cannot
+//! unpack into a large one.
+
+use std::time::Duration;
+
+use reqwest::redirect;
+
+use crate::settings::Endpoint;
+
+/// Connecting is quick or broken.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One client for the world, one for this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Goes through `HTTPS_PROXY` and its relatives where the operator set them.
+    far: genai::Client,
+    /// Never asks a proxy: it would look for the address on its own machine.
+    near: genai::Client,
+}
+
+impl Clients {
+    pub(super) fn new() -> Result<Self, NoClient> {
+        let client = |builder: reqwest::ClientBuilder| {
+            let http = builder.build().map_err(|error| NoClient::new(&error))?;
+            genai::Client::builder().with_reqwest(http).build().map_err(|error| NoClient::new(&error))
+        };
+        Ok(Self { far: client(builder())?, near: client(builder().no_proxy())? })
+    }
+
+    pub(super) fn for_endpoint(&self, endpoint: &Endpoint) -> &genai::Client {
+        if is_near(endpoint) { &self.near } else { &self.far }
+    }
+}
+
+/// There is no talking to models on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the HTTP client for models: {0}")]
+pub struct NoClient(String);
+
+impl NoClient {
+    pub(crate) fn new(cause: &dyn std::error::Error) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+/// What every client of this crate starts from.
+pub(crate) fn builder() -> reqwest::ClientBuilder {
+    // Installed once in a process; later attempts fail harmlessly.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).no_gzip()
+}
+
+/// Whether the endpoint is on this machine.
+pub(super) fn is_near(endpoint: &Endpoint) -> bool {
+    let url = reqwest::Url::parse(&endpoint.base_url).ok();
+    match url.as_ref().and_then(reqwest::Url::host_str) {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}

@@ -1,0 +1,283 @@
+//! What the operator says about models: the parts `[providers]`, `[models]` and `[models_default]` of `errand.toml`, and the variables
+//! that the vendors' own SDKs read.
+//!
+//! Here: reading both into [`ModelSettings`]. The file wins over the environment, value by value.
+//! Not here: choosing a provider for a name ([`crate::providers`]), looking for a local server ([`crate::discover`]), reading the file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Everything the operator settled about models.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelSettings {
+    /// The services that can be reached, and how.
+    pub services: BTreeMap<Service, Endpoint>,
+    /// `[models."NAME"]`, by name.
+    pub models: BTreeMap<String, ModelRow>,
+    /// `[models_default]`.
+    pub defaults: ModelDefaults,
+}
+
+/// Somebody who serves models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Anthropic, or what stands at its base URL.
+    Anthropic,
+    /// OpenAI, or what stands at its base URL.
+    OpenAi,
+    /// Google's Gemini API.
+    Gemini,
+    /// A server of the operator's own that speaks OpenAI's language: Ollama, vLLM, llama.cpp, LM Studio and the like.
+    Compatible,
+}
+
+/// Which of OpenAI's two languages is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpenAiWire {
+    /// `POST {base}/responses`.
+    Responses,
+    /// `POST {base}/chat/completions`.
+    Chat,
+}
+
+/// Where a service is and how it lets us in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// As the vendor's SDK takes it: Anthropic and Gemini without a version, OpenAI's and compatible ones with `/v1`. No slash at the end.
+    pub base_url: String,
+    /// The API key; local servers often want none.
+    pub key: Option<Key>,
+    /// The language, where the operator fixed it.
+    pub wire: Option<OpenAiWire>,
+    /// Where this came from, for the line that says which model was taken.
+    pub origin: Origin,
+}
+
+/// Who told us about an [`Endpoint`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `errand.toml`.
+    File,
+    /// Environment variables.
+    Environment,
+    /// A look at the usual ports of this machine.
+    Found,
+}
+
+/// An API key. Shows itself to nobody; [`Key::expose`] is for the request header.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+/// What the operator says about one model name.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRow {
+    /// The name to use instead; it goes through the table of names again, once.
+    #[serde(rename = "use")]
+    pub instead: Option<String>,
+    /// Who serves it, against the table of names.
+    pub provider: Option<Service>,
+    /// OpenAI's language for it.
+    pub wire: Option<OpenAiWire>,
+    /// Names to try at once, in this order, when this one fails.
+    #[serde(default)]
+    pub fallbacks: Vec<String>,
+    /// US dollars per million prompt tokens.
+    pub input_price: Option<f64>,
+    /// US dollars per million answer tokens, reasoning included.
+    pub output_price: Option<f64>,
+    /// US dollars per million prompt tokens read from the provider's cache; without it they cost as much as others.
+    pub cached_price: Option<f64>,
+}
+
+/// Bounds of every turn that `errand.toml` does not set by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelDefaults {
+    /// Tokens an answer may have when the Build does not say. Unset: Anthropic gets the documented maximum of the model (its API wants a
+    /// number), the others decide for themselves.
+    pub max_output_tokens: Option<u32>,
+    /// Seconds without a byte before a provider counts as hung; five times as many for a server on this machine, where reading a long
+    /// prompt on a CPU is slow.
+    pub idle_timeout_secs: u64,
+    /// Seconds a whole turn may take: a provider that sends a token now and then never goes idle.
+    pub turn_timeout_secs: u64,
+    /// Bytes of events one turn may send. No honest answer comes near; an endless one must not fill the memory.
+    pub max_answer_bytes: u64,
+}
+
+impl Default for ModelDefaults {
+    fn default() -> Self {
+        Self { max_output_tokens: None, idle_timeout_secs: 60, turn_timeout_secs: 20 * 60, max_answer_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// A setting that cannot be used, in words for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {key}: {problem}")]
+pub struct SettingsError {
+    /// The file as it was named to us.
+    pub file: String,
+    /// Dotted path of the key, such as `providers.openai.wire`.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub problem: String,
+}
+
+/// `[providers]` as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ProviderRows {
+    anthropic: Option<ProviderRow>,
+    openai: Option<ProviderRow>,
+    gemini: Option<ProviderRow>,
+    compatible: Option<ProviderRow>,
+}
+
+/// One table of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderRow {
+    base_url: Option<String>,
+    api_key: Option<String>,
+    api_key_env: Option<String>,
+    wire: Option<OpenAiWire>,
+}
+
+impl ModelSettings {
+    /// Reads the model parts of `table` (a whole `errand.toml`; other parts are none of our business) and fills up from the environment,
+    /// which comes as a function. `file` is for error messages only.
+    pub fn read(table: &toml::Table, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let error = |key: String, problem: String| SettingsError { file: file.to_owned(), key, problem };
+        let rows: ProviderRows = part(table, "providers", file)?;
+        let rows = [
+            (Service::Anthropic, rows.anthropic),
+            (Service::OpenAi, rows.openai),
+            (Service::Gemini, rows.gemini),
+            (Service::Compatible, rows.compatible),
+        ];
+        let mut services = BTreeMap::new();
+        for (service, row) in rows {
+            if service.has_one_wire() && row.as_ref().is_some_and(|row| row.wire.is_some()) {
+                return Err(error(format!("providers.{service}.wire"), "only openai and compatible have a choice of wire".to_owned()));
+            }
+            let endpoint = service.endpoint(row, env).map_err(|(key, problem)| error(format!("providers.{service}.{key}"), problem))?;
+            services.extend(endpoint.map(|endpoint| (service, endpoint)));
+        }
+        Ok(Self { services, models: part(table, "models", file)?, defaults: part(table, "models_default", file)? })
+    }
+}
+
+/// One top-level part of the file, or its default when it is not there.
+fn part<T: DeserializeOwned + Default>(table: &toml::Table, name: &str, file: &str) -> Result<T, SettingsError> {
+    let Some(value) = table.get(name) else { return Ok(T::default()) };
+    serde_path_to_error::deserialize(value.clone()).map_err(|flaw| SettingsError {
+        file: file.to_owned(),
+        key: format!("{name}.{}", flaw.path()),
+        problem: flaw.inner().to_string().trim().replace('\n', " "),
+    })
+}
+
+impl Service {
+    /// What the file says, then what the vendor's SDK would read, then the vendor's own address. `None` where nobody mentioned the
+    /// service; the error is a key of its table and what is wrong with it.
+    fn endpoint(self, row: Option<ProviderRow>, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Endpoint>, (&'static str, String)> {
+        let env = |name: &&str| env(name).filter(|value| !value.trim().is_empty());
+        let (origin, row) = match row {
+            Some(row) => (Origin::File, row),
+            None => (Origin::Environment, ProviderRow::default()),
+        };
+        let named = match (&row.api_key, &row.api_key_env) {
+            (Some(_), Some(_)) => return Err(("api_key_env", "give either api_key or api_key_env, not both".to_owned())),
+            (None, Some(name)) => {
+                Some(env(&name.as_str()).ok_or_else(|| ("api_key_env", format!("the variable {name} is not set")))?)
+            }
+            (key, None) => key.clone(),
+        };
+        let key = named.or_else(|| self.key_variables().iter().find_map(env)).map(|key| Key(key.trim().to_owned()));
+        let told = row.base_url.or_else(|| self.url_variables().iter().find_map(env));
+        if origin == Origin::Environment && key.is_none() && told.is_none() {
+            return Ok(None);
+        }
+        let Some(base_url) = told.or_else(|| self.own_url().map(str::to_owned)) else {
+            return Err(("base_url", "a compatible server needs its address, such as http://127.0.0.1:11434/v1".to_owned()));
+        };
+        let base_url = self.tidy(&base_url).ok_or_else(|| ("base_url", "not an http or https URL".to_owned()))?;
+        Ok(Some(Endpoint { base_url, key, wire: row.wire, origin }))
+    }
+
+    /// In the order in which the vendor's SDK prefers them.
+    const fn key_variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Anthropic => &["ANTHROPIC_API_KEY"],
+            Self::OpenAi => &["OPENAI_API_KEY"],
+            Self::Gemini => &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
+            Self::Compatible => &[],
+        }
+    }
+
+    const fn url_variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Anthropic => &["ANTHROPIC_BASE_URL"],
+            Self::OpenAi => &["OPENAI_BASE_URL"],
+            // The second is what Google's SDK reads.
+            Self::Gemini => &["GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"],
+            Self::Compatible => &[],
+        }
+    }
+
+    const fn own_url(self) -> Option<&'static str> {
+        match self {
+            Self::Anthropic => Some("https://api.anthropic.com"),
+            Self::OpenAi => Some("https://api.openai.com/v1"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com"),
+            Self::Compatible => None,
+        }
+    }
+
+    const fn has_one_wire(self) -> bool {
+        matches!(self, Self::Anthropic | Self::Gemini)
+    }
+
+    /// Google's SDK adds `/v1beta` itself, but many write it into the URL: both mean the same.
+    fn tidy(self, url: &str) -> Option<String> {
+        let url = url.trim().trim_end_matches('/');
+        let url = if self == Self::Gemini { url.trim_end_matches("/v1beta") } else { url };
+        let parsed = reqwest::Url::parse(url).ok()?;
+        (matches!(parsed.scheme(), "http" | "https") && parsed.has_host()).then(|| url.to_owned())
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+            Self::Gemini => "gemini",
+            Self::Compatible => "compatible",
+        })
+    }
+}
+
+impl Key {
+    /// Wraps a key.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[key]")
+    }
+}

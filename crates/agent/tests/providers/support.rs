@@ -1,0 +1,120 @@
+//! A question to a model, and providers that lead to the fake.
+
+use std::collections::HashMap;
+
+use agent::models::{Answer, Model as _, Pictures, TurnRequest};
+use agent::providers::Providers;
+use agent::settings::ModelSettings;
+use domain::builds::{Sampling, SeedTurn};
+use domain::runs::ModelFailure;
+use domain::turns::{ImageRef, Line, Outcome, Replay, ToolCall, ToolSpec};
+use serde_json::json;
+use testkit::fake_provider::{FakeProvider, FakeWire};
+use uuid::Uuid;
+
+/// A wire, and a model whose name leads to it.
+pub(crate) const WIRES: [(FakeWire, &str); 4] = [
+    (FakeWire::Messages, "claude-sonnet-4-5"),
+    (FakeWire::Responses, "gpt-4.1"),
+    (FakeWire::Chat, "qwen3"),
+    (FakeWire::Gemini, "gemini-2.5-pro"),
+];
+
+/// The key in every request of these tests.
+pub(crate) const KEY: &str = "sk-very-secret";
+
+/// What is asked; tests change what they are about.
+pub(crate) struct Ask {
+    pub(crate) model: String,
+    pub(crate) seed: Vec<SeedTurn>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) tools: Vec<ToolSpec>,
+    pub(crate) sampling: Sampling,
+    pub(crate) json_object: bool,
+    pub(crate) turn: u32,
+}
+
+/// Every picture has the same bytes, but for one that is gone.
+struct Album;
+
+impl Pictures for Album {
+    fn bytes(&self, image: &ImageRef) -> Option<Vec<u8>> {
+        (image.path != "/workspace/gone.png").then(|| b"pixels".to_vec())
+    }
+}
+
+impl Ask {
+    pub(crate) fn new(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            seed: Vec::new(),
+            lines: vec![Line::User("Count the invoices.".to_owned())],
+            tools: vec![ToolSpec {
+                name: "read_file",
+                description: "Reads a file.",
+                parameters: json!({ "type": "object", "properties": { "path": { "type": "string" } }, "required": ["path"] }),
+            }],
+            sampling: Sampling::default(),
+            json_object: false,
+            turn: 1,
+        }
+    }
+
+    pub(crate) async fn turn(&self, providers: &Providers) -> Result<Answer, ModelFailure> {
+        providers.turn(self.request(&[])).await
+    }
+
+    pub(crate) fn request<'a>(&'a self, people: &'a [String]) -> TurnRequest<'a> {
+        TurnRequest {
+            model: &self.model,
+            instructions: "You are careful.",
+            seed: &self.seed,
+            lines: &self.lines,
+            tools: &self.tools,
+            sampling: &self.sampling,
+            json_object: self.json_object,
+            turn: self.turn,
+            people,
+            pictures: &Album,
+        }
+    }
+
+    /// Takes the answer into the conversation and goes on to the next turn with these outcomes of its calls.
+    pub(crate) fn go_on(&mut self, answer: Answer, outcomes: impl IntoIterator<Item = Outcome>) {
+        let calls = answer.calls.into_iter().map(|call| ToolCall {
+            id: call.id,
+            key: Uuid::nil(),
+            name: call.name,
+            arguments: call.arguments,
+            replay: Replay::Safe,
+        });
+        let calls: Vec<_> = calls.collect();
+        let results = calls.iter().zip(outcomes);
+        let results: Vec<_> = results
+            .map(|(call, outcome)| Line::ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome })
+            .collect();
+        self.lines.push(Line::Assistant { text: answer.text, calls, carry: answer.carry });
+        self.lines.extend(results);
+        self.turn += 1;
+    }
+}
+
+pub(crate) fn picture(path: &str) -> Outcome {
+    let image = ImageRef { path: path.to_owned(), media_type: "image/png".to_owned(), sha256: String::new(), size_bytes: 6 };
+    Outcome::Image(image)
+}
+
+/// Every vendor at the fake, and `toml` on top.
+pub(crate) fn providers(fake: &FakeProvider, toml: &str) -> Providers {
+    let environment: HashMap<&str, String> = HashMap::from([
+        ("ANTHROPIC_API_KEY", KEY.to_owned()),
+        ("ANTHROPIC_BASE_URL", fake.url()),
+        ("OPENAI_API_KEY", KEY.to_owned()),
+        ("OPENAI_BASE_URL", fake.openai_url()),
+        ("GEMINI_API_KEY", KEY.to_owned()),
+        ("GEMINI_BASE_URL", fake.url()),
+    ]);
+    let table = toml.parse().unwrap();
+    let settings = ModelSettings::read(&table, "errand.toml", &|name| environment.get(name).cloned()).unwrap();
+    Providers::new(settings).unwrap()
+}

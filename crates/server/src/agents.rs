@@ -1,0 +1,103 @@
+//! Agents (Assignments): listing, creating and reading them.
+//!
+//! A first Build that comes along is read in `builds.rs`, by the same rules as any later one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use contract::agents::{Agent, AgentAnswer, AgentPage, CreateAgent};
+use contract::pages::PageQuery;
+use domain::agents::NAME_MAX;
+use domain::{AgentId, BuildId, agents as rules};
+use storage::{agents, builds};
+
+use crate::Shared;
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::builds::{Draft, Submitted, built};
+use crate::errors::ApiError;
+use crate::path::Id;
+use crate::query::{Nothing, Query};
+
+/// `agent.list`: newest first.
+pub(crate) async fn list(
+    caller: Caller,
+    Query(page): Query<PageQuery>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<AgentPage>, ApiError> {
+    let PageQuery { limit, offset } = page;
+    let (rows, total) =
+        shared.read_page(page, async move |tx| Ok(agents::page(tx, caller.team, limit, offset).await?)).await?;
+    Ok(Json(AgentPage { agents: rows.into_iter().map(shown).collect(), total, limit, offset }))
+}
+
+/// `agent.create`: the agent and, if one came along, its first Build in one transaction. A config that is refused leaves neither.
+pub(crate) async fn create(
+    caller: Caller,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+    Body(body): Body<CreateAgent>,
+) -> Result<impl IntoResponse, ApiError> {
+    let app = &shared.app;
+    check_name(&body.name)?;
+    let draft = body.build.map(|build| {
+        let config = Submitted::read(&build.config, "/build/config")?;
+        Draft::read(build.name, "/build/name", &config, &app.defaults, None)
+    });
+    let draft = draft.transpose()?;
+    let notes = draft.as_ref().and_then(Draft::notes);
+    let now = app.ambient.now();
+    let agent = rules::Agent {
+        id: AgentId(app.ambient.id(now)),
+        team: caller.team,
+        name: body.name,
+        created_at: now,
+        updated_at: now,
+    };
+    let first = draft.map(|draft| draft.build(BuildId(app.ambient.id(now)), agent.id, now));
+    let stored = app.db.write::<_, ApiError, _>(async move |tx| {
+        agents::insert(tx, &agent).await?;
+        let build = match first {
+            Some(first) => builds::insert(tx, agent.team, first).await?,
+            None => None,
+        };
+        Ok((agent, build))
+    });
+    let (agent, build) = stored.await?;
+    let answer = AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? };
+    Ok((StatusCode::CREATED, notes, Json(answer)))
+}
+
+/// `agent.get`: with the Build that a run would be pinned to now (contract A15).
+pub(crate) async fn get(
+    caller: Caller,
+    Id(id): Id<AgentId>,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<AgentAnswer>, ApiError> {
+    let found = shared.app.db.read::<_, ApiError, _>(async |tx| {
+        let Some(agent) = agents::get(tx, caller.team, id).await? else { return Ok(None) };
+        Ok(Some((agent, builds::latest(tx, caller.team, id).await?)))
+    });
+    let (agent, build) = found.await?.ok_or_else(|| ApiError::no_such("agent"))?;
+    Ok(Json(AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? }))
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    match name.chars().count() {
+        0..=NAME_MAX => Ok(()),
+        long => Err(ApiError::InvalidRequest(format!("/name: expected at most {NAME_MAX} characters, got {long}"))),
+    }
+}
+
+fn shown(agent: rules::Agent) -> Agent {
+    Agent {
+        id: agent.id.to_string(),
+        name: agent.name,
+        created_at: agent.created_at.to_string(),
+        updated_at: agent.updated_at.to_string(),
+    }
+}

@@ -1,0 +1,57 @@
+//! Reading a JSON body: of the right kind (else 415), not too large (413), and strictly what the contract says (400).
+//!
+//! What a body means is judged in the file of its noun. Files are not JSON: see `uploads.rs`.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use contract::strict_json;
+use serde::de::DeserializeOwned;
+
+use crate::errors::ApiError;
+
+/// The most bytes a JSON body may have: twice the longest string in it, and no one's config is longer.
+pub(crate) const BODY_MAX: usize = 2 * 1024 * 1024;
+
+/// A request read from a JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        // What announces itself as too large is refused before a byte of it is read.
+        if declared_length(request.headers()).is_some_and(|length| length > BODY_MAX as u64) {
+            return Err(too_large());
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            _ => ApiError::InvalidRequest("The body ended before it was complete.".into()),
+        })?;
+        Ok(Self(strict_json::from_slice(&bytes)?))
+    }
+}
+
+/// How many bytes the request says it has.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The media type in lower case, without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers)
+        .and_then(|kind| kind.strip_prefix("application/").map(|rest| rest == "json" || rest.ends_with("+json")))
+        .unwrap_or(false)
+}
+
+fn too_large() -> ApiError {
+    ApiError::PayloadTooLarge(format!("A JSON body may have at most {BODY_MAX} bytes."))
+}

@@ -1,0 +1,54 @@
+//! Around every answer: the request's id in a header, and the one log line for what went wrong inside.
+//!
+//! The id is the only thing of a request that may help an operator and does not fit into the closed error body (contract 2.3).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::Shared;
+use crate::errors::Cause;
+
+/// Names a request, in requests and answers.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Set on answers of operations that the published API does not have.
+const EXTENSION: HeaderName = HeaderName::from_static("x-errand-extension");
+/// The longest id that is taken over from a request, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// Gives the request an id and logs the cause of an internal error under it.
+pub(crate) async fn edge(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let id = given_id(request.headers()).cloned().unwrap_or_else(|| fresh_id(&shared));
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut response = next.run(request).await;
+    if let Some(Cause(cause)) = response.extensions_mut().remove() {
+        let (path, status) = (uri.path(), response.status().as_u16());
+        tracing::error!(request_id = ?id, %method, path, status, cause, "a request failed");
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// Says on every answer of a route that the route is Errand's own.
+pub(crate) async fn mark_extension(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(EXTENSION, HeaderValue::from_static("true"));
+    response
+}
+
+/// The caller's id, if it can do no harm in a log.
+fn given_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    ((1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(plain)).then_some(id)
+}
+
+fn fresh_id(shared: &Shared) -> HeaderValue {
+    let ambient = &shared.app.ambient;
+    let mut text = [0; 36];
+    let text = ambient.id(ambient.now()).hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}

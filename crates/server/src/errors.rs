@@ -1,0 +1,191 @@
+//! Everything that can be wrong with a request or behind it, and the only place where errors meet status codes.
+//!
+//! The client gets a stable code and a sentence. What only the operator may know travels beside the answer as a [`Cause`] and is logged once,
+//! with the request's id, in `edge.rs`.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use contract::errors::ErrorBody;
+use contract::pages::BadParameter;
+use domain::sandboxes::FileError;
+use domain::shape::Flaw;
+use storage::StoreError;
+
+/// Why a request gets no success.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The key is missing, malformed, unknown or revoked.
+    InvalidToken(&'static str),
+    /// Nothing that this key may see has that name; another team's is no different from none.
+    NotFound(String),
+    /// The path exists, the method on it does not.
+    MethodNotAllowed,
+    /// The request says something that cannot be meant; the sentence names the place.
+    InvalidRequest(String),
+    /// More bytes than are taken.
+    PayloadTooLarge(String),
+    /// The body is not of a kind that this operation reads.
+    UnsupportedMediaType,
+    /// A run needs a Build to be pinned to (contract A29).
+    AgentHasNoBuild,
+    /// The run failed: no message moves it any more.
+    RunNotResumable,
+    /// The human request is closed; the sentence says how it came to that.
+    RequestAlreadyAnswered(&'static str),
+    /// The sandbox holds as much as it may.
+    SandboxFull(String),
+    /// The server is going away.
+    NotReady,
+    /// The store failed.
+    Store(StoreError),
+    /// Something of ours failed; the text is for the log.
+    Internal(String),
+}
+
+/// What the operator has to know about an answer, and nobody else.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) String);
+
+impl ApiError {
+    /// No such `noun`, or it is another team's: the same words for both (contract A32).
+    pub(crate) fn no_such(noun: &str) -> Self {
+        Self::NotFound(format!("There is no such {noun}, or this API key may not see it."))
+    }
+
+    pub(crate) fn no_such_path(path: &str) -> Self {
+        Self::NotFound(format!("There is nothing at {:?}.", shorten(path)))
+    }
+
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::AgentHasNoBuild => (StatusCode::BAD_REQUEST, "agent_has_no_build"),
+            Self::RunNotResumable => (StatusCode::BAD_REQUEST, "run_not_resumable"),
+            Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
+            Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
+            Self::NotReady | Self::Store(StoreError::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Store(StoreError::Full) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            Self::Store(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    fn message(&self) -> String {
+        let fixed = match self {
+            Self::NotFound(text)
+            | Self::InvalidRequest(text)
+            | Self::PayloadTooLarge(text)
+            | Self::SandboxFull(text) => {
+                return text.clone();
+            }
+            Self::InvalidToken(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::MethodNotAllowed => "This path does not take that method; the header Allow lists those it takes.",
+            Self::UnsupportedMediaType => "The body must be JSON: send the header Content-Type: application/json.",
+            Self::AgentHasNoBuild => "The agent has no build yet. Create one with POST /v1/builds, then start the run.",
+            Self::RunNotResumable => {
+                "The run has failed and takes no more messages. Its last message says why; start a new run."
+            }
+            Self::NotReady | Self::Store(StoreError::Closed) => "The server is shutting down. Try again in a moment.",
+            Self::Store(StoreError::Full) => {
+                "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
+            }
+            Self::Store(_) | Self::Internal(_) => {
+                "The server failed to do this. Its log has the cause under the id in the header x-request-id."
+            }
+        };
+        fixed.to_owned()
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Store(error) => Some(Cause(error.to_string())),
+            Self::Internal(text) => Some(Cause(text.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status();
+        let body = ErrorBody { error: code.to_owned(), message: Some(self.message()) };
+        let mut response = (status, Json(body)).into_response();
+        if let Self::InvalidToken(_) = self {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(cause) = self.cause() {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<BadParameter> for ApiError {
+    fn from(bad: BadParameter) -> Self {
+        Self::InvalidRequest(bad.to_string())
+    }
+}
+
+impl From<Flaw> for ApiError {
+    fn from(flaw: Flaw) -> Self {
+        Self::InvalidRequest(flaw.to_string())
+    }
+}
+
+impl From<contract::strict_json::Flaw> for ApiError {
+    fn from(flaw: contract::strict_json::Flaw) -> Self {
+        Self::InvalidRequest(flaw.to_string())
+    }
+}
+
+impl From<FileError> for ApiError {
+    fn from(error: FileError) -> Self {
+        let text = error.to_string();
+        match error {
+            FileError::NotFound(_) => Self::NotFound(text),
+            FileError::WrongKind { .. } => Self::InvalidRequest(text),
+            FileError::TooLarge { .. } => Self::PayloadTooLarge(text),
+            FileError::Quota(_) => Self::SandboxFull(text),
+            FileError::Io(cause) => Self::Internal(format!("sandbox file: {cause}")),
+        }
+    }
+}
+
+/// Cuts text that a client chose to what fits into a message.
+pub(crate) fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_store_is_told_by_kind_and_its_words_go_to_the_log_only() {
+        for (error, status) in [
+            (StoreError::Full, 507),
+            (StoreError::Closed, 503),
+            (StoreError::Busy, 500),
+            (StoreError::Sql("SELECT secret".into()), 500),
+        ] {
+            let said = error.to_string();
+            let error = ApiError::from(error);
+            assert!(!error.message().contains("SELECT"));
+            let response = error.into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.extensions().get::<Cause>().map(|Cause(text)| text.clone()), Some(said));
+        }
+        assert!(ApiError::MethodNotAllowed.into_response().extensions().get::<Cause>().is_none());
+    }
+}

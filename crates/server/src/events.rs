@@ -1,0 +1,148 @@
+//! The event stream of a run, an extension: its journal, entry by entry, as Server-Sent Events.
+//!
+//! Each committed entry is sent once and in order, and nothing else is. A client that lost the connection goes on after the last id it saw. The
+//! stream ends when the run has and all of it was sent, or when the server stops.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::sse::{self, KeepAlive, Sse};
+use contract::events::Event;
+use domain::{RunId, TeamId};
+use futures_util::{Stream, stream};
+use serde_json::value::RawValue;
+use storage::bell::RunWatch;
+use storage::journal::{self, Line};
+use storage::{StoreError, runs};
+use tokio::sync::watch;
+
+use crate::Shared;
+use crate::auth::Caller;
+use crate::errors::{ApiError, shorten};
+use crate::path::Id;
+use crate::query::{After, Query};
+use crate::runs::find;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Entries read at once: what a stream holds in memory.
+const BATCH: u32 = 100;
+/// How long to trust the bell alone: another process may have written.
+const POLL: Duration = Duration::from_secs(2);
+/// How often an idle stream says that it is there, so that nothing in between closes it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// `event.stream`: from the beginning, or after `Last-Event-ID`, or after `?after=`; the header wins, since a browser that reconnects sends
+/// both.
+pub(crate) async fn stream(
+    caller: Caller,
+    Id(run): Id<RunId>,
+    Query(After(after)): Query<After>,
+    headers: HeaderMap,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, StoreError>>>, ApiError> {
+    let after = match headers.get(LAST_EVENT_ID) {
+        Some(id) => seq("header Last-Event-ID", &String::from_utf8_lossy(id.as_bytes()))?,
+        None => after.map_or(Ok(0), |text| seq("query parameter `after`", &text))?,
+    };
+    // Watched before the first read: what is committed in between is seen by one of the two.
+    let watch = shared.app.bell.watch_run(run.0);
+    let newest = shared.app.db.read(async |tx| find(tx, caller.team, run).await).await?.last_seq;
+    if after > newest {
+        return Err(ApiError::InvalidRequest(format!(
+            "There is no event {after} to go on after: the newest is {newest}."
+        )));
+    }
+    let closing = shared.closing.subscribe();
+    let tail = Tail { shared, team: caller.team, run, after, read: VecDeque::new(), watch, closing };
+    let events = stream::try_unfold(tail, async |mut tail| {
+        let next = tail
+            .next()
+            .await
+            .inspect_err(|error| tracing::error!(run = %tail.run, %error, "an event stream broke off"))?;
+        Ok(next.map(|event| (event, tail)))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// Where a stream stands.
+struct Tail {
+    shared: Arc<Shared>,
+    team: TeamId,
+    run: RunId,
+    /// The last entry that was read.
+    after: u64,
+    /// Entries read and not yet sent.
+    read: VecDeque<Line>,
+    watch: RunWatch,
+    closing: watch::Receiver<bool>,
+}
+
+impl Tail {
+    async fn next(&mut self) -> Result<Option<sse::Event>, StoreError> {
+        loop {
+            if *self.closing.borrow() {
+                return Ok(None);
+            }
+            if let Some(line) = self.read.pop_front() {
+                return event(self.run, &line).map(Some);
+            }
+            let over = self.read_on().await?;
+            if !self.read.is_empty() {
+                continue;
+            }
+            if over {
+                return Ok(None);
+            }
+            tokio::select! {
+                () = self.watch.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+                _ = self.closing.changed() => {}
+            }
+        }
+    }
+
+    /// Reads what is new; whether, as of the same snapshot, the run has ended and nothing of it is left to read.
+    async fn read_on(&mut self) -> Result<bool, StoreError> {
+        let (team, run, after) = (self.team, self.run, self.after);
+        let (lines, row) = self
+            .shared
+            .app
+            .db
+            .read::<_, StoreError, _>(async |tx| {
+                Ok((journal::after(tx, team, run, after, BATCH).await?, runs::get(tx, team, run).await?))
+            })
+            .await?;
+        self.after = lines.last().map_or(after, |line| line.seq);
+        self.read.extend(lines);
+        // A run that is gone has no more events either.
+        Ok(row.is_none_or(|row| row.completed_at.is_some() && row.last_seq <= self.after))
+    }
+}
+
+fn event(run: RunId, line: &Line) -> Result<sse::Event, StoreError> {
+    let corrupt =
+        |what: String| StoreError::Corrupt { what: format!("journal entry {} of run {run}: {what}", line.seq) };
+    let sent = sse::Event::default().id(line.seq.to_string()).event(&line.kind);
+    let data = Event {
+        seq: line.seq,
+        kind: line.kind.clone(),
+        run_id: run.to_string(),
+        timestamp: line.at.to_string(),
+        data: RawValue::from_string(line.body.clone()).map_err(|error| corrupt(error.to_string()))?,
+    };
+    sent.json_data(data).map_err(|error| corrupt(error.to_string()))
+}
+
+fn seq(place: &str, text: &str) -> Result<u64, ApiError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok().filter(|number| digits && i64::try_from(*number).is_ok());
+    number.ok_or_else(|| {
+        ApiError::InvalidRequest(format!(
+            "{place}: expected the id of an event, a whole number, got {:?}",
+            shorten(text)
+        ))
+    })
+}

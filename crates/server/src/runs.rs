@@ -1,0 +1,185 @@
+//! Runs (Jobs): starting, reading and stopping them; listing is in `runs/list.rs`.
+//!
+//! Nothing here moves a run: a start is a row, a stop is an entry of its inbox, and the bell tells whoever works. What a run says is in
+//! `messages.rs` and `events.rs`, what it asks in `human_requests.rs`.
+
+mod list;
+
+pub(crate) use list::list;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, StopAnswer};
+use domain::runs::{Event, Said, Status};
+use domain::{AgentId, RunId, TeamId, Timestamp};
+use storage::runs::{self, NewRun, RunRow};
+use storage::{Tx, agents, builds, human_requests};
+
+use crate::Shared;
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::errors::ApiError;
+use crate::human_requests::pending;
+use crate::path::Id;
+use crate::query::{Nothing, Query};
+use crate::sandboxes;
+
+/// Where runs that are started here say they come from.
+const SOURCE: &str = "api";
+/// The longest title, in characters.
+const TITLE_MAX: usize = 80;
+/// The longest `webhook_url`, in bytes.
+const WEBHOOK_MAX: usize = 2_048;
+
+/// `run.start`: accepts a run on the agent's latest Build and answers before anything of it is done. An empty `message` is none.
+///
+/// `webhook_url` is checked and stored; calling it comes with webhooks, and until then the run's own transcript says that it is not called.
+pub(crate) async fn start(
+    caller: Caller,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+    Body(body): Body<CreateRun>,
+) -> Result<(StatusCode, Json<RunAnswer>), ApiError> {
+    let app = &shared.app;
+    let now = app.ambient.now();
+    let wanted = Wanted {
+        team: caller.team,
+        agent: body.agent_id.parse().map_err(|error| ApiError::InvalidRequest(format!("/agent_id: {error}")))?,
+        id: RunId(app.ambient.id(now)),
+        message: body.message.filter(|text| !text.is_empty()).map(|text| Said { id: app.ambient.id(now), text }),
+        webhook_url: body.webhook_url.map(webhook_url).transpose()?,
+        now,
+    };
+    let fresh = sandboxes::fresh(app.ambient.as_ref(), caller.team, now);
+    let given = body.sandbox_id;
+    let stored = app.db.write::<_, ApiError, _>(async move |tx| {
+        let agent = agents::get(tx, wanted.team, wanted.agent).await?.ok_or_else(|| ApiError::no_such("agent"))?;
+        let sandbox = if let Some(id) = given {
+            sandboxes::live(tx, wanted.team, &id, now).await?
+        } else {
+            storage::sandboxes::insert(tx, &fresh).await?;
+            fresh
+        };
+        wanted.insert(tx, &agent.name, sandbox.id).await
+    });
+    let run = shown(&stored.await?);
+    app.bell.ring_work();
+    Ok((StatusCode::CREATED, Json(RunAnswer { run })))
+}
+
+/// `run.get`: with the question it waits for.
+pub(crate) async fn get(
+    caller: Caller,
+    Id(id): Id<RunId>,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<RunDetail>, ApiError> {
+    let found = shared.app.db.read::<_, ApiError, _>(async |tx| {
+        let run = find(tx, caller.team, id).await?;
+        // A run that does not wait any more may still have a request that its worker has not closed yet.
+        let waits = run.status == Status::Waiting.word();
+        let asked = if waits { human_requests::pending(tx, caller.team, id).await? } else { None };
+        Ok((run, asked))
+    });
+    let (run, asked) = found.await?;
+    Ok(Json(RunDetail { run: shown(&run), pending_human_request: asked.map(pending) }))
+}
+
+/// `run.stop`: success also when there is nothing left to stop.
+pub(crate) async fn stop(
+    caller: Caller,
+    Id(id): Id<RunId>,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<StopAnswer>, ApiError> {
+    let app = &shared.app;
+    let now = app.ambient.now();
+    let stopped = app.db.write::<_, ApiError, _>(async move |tx| {
+        let run = find(tx, caller.team, id).await?;
+        let live = run.completed_at.is_none();
+        if live {
+            let event = Event::Interrupted { by: "stop_request".to_owned() };
+            runs::tell(tx, caller.team, id, &event, now).await?;
+        }
+        Ok((live, run.status))
+    });
+    let (live, status) = stopped.await?;
+    let message = if live {
+        app.bell.ring_work();
+        app.bell.ring_run(id.0);
+        "The run is being stopped.".to_owned()
+    } else {
+        format!("The run is {status} already: there was nothing to stop.")
+    };
+    Ok(Json(StopAnswer { success: true, message: Some(message) }))
+}
+
+/// The team's run, or the 404 that says nothing about whose it is.
+pub(crate) async fn find(tx: &mut Tx<'_>, team: TeamId, id: RunId) -> Result<RunRow, ApiError> {
+    runs::get(tx, team, id).await?.ok_or_else(|| ApiError::no_such("run"))
+}
+
+/// A run that is asked for, before it is known what it runs on.
+struct Wanted {
+    team: TeamId,
+    agent: AgentId,
+    id: RunId,
+    message: Option<Said>,
+    webhook_url: Option<String>,
+    now: Timestamp,
+}
+
+impl Wanted {
+    async fn insert(self, tx: &mut Tx<'_>, agent_name: &str, sandbox: String) -> Result<RunRow, ApiError> {
+        let build = builds::latest(tx, self.team, self.agent).await?.ok_or(ApiError::AgentHasNoBuild)?;
+        let new = NewRun {
+            id: self.id,
+            agent: self.agent,
+            build: build.id,
+            sandbox,
+            title: title(self.message.as_ref(), agent_name),
+            source: SOURCE,
+            webhook_url: self.webhook_url,
+            message: self.message,
+            created_at: self.now,
+        };
+        Ok(runs::insert(tx, self.team, new).await?)
+    }
+}
+
+/// One line that tells a run from others: how its message begins, or whose run it is.
+fn title(message: Option<&Said>, agent_name: &str) -> String {
+    let lines = message.into_iter().flat_map(|said| said.text.lines()).map(str::trim);
+    let line = lines.into_iter().find(|line| !line.is_empty()).unwrap_or(agent_name);
+    line.chars().take(TITLE_MAX).collect()
+}
+
+fn webhook_url(text: String) -> Result<String, ApiError> {
+    let absolute = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    };
+    if text.len() <= WEBHOOK_MAX && text.parse::<Uri>().is_ok_and(|uri| absolute(&uri)) {
+        return Ok(text);
+    }
+    let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
+    Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")))
+}
+
+fn shown(run: &RunRow) -> Run {
+    Run {
+        id: run.id.to_string(),
+        agent_id: run.agent.to_string(),
+        build_id: run.build.to_string(),
+        status: run.status.clone(),
+        source: Some(run.source.clone()),
+        sandbox_id: Some(run.sandbox.clone()),
+        started_at: run.started_at.map(|at| at.to_string()),
+        completed_at: run.completed_at.map(|at| at.to_string()),
+        created_at: run.created_at.to_string(),
+        updated_at: run.updated_at.to_string(),
+        human_in_the_loop_enabled: true,
+    }
+}

@@ -1,0 +1,125 @@
+//! How a file comes out of a request: as the file part of a form, or as the whole body.
+//!
+//! The published API does not say what an upload looks like, so both customs are taken (contract 2.11). At most one byte more than a file may
+//! have is read before it is refused; a request that announces its size is refused unread.
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::StatusCode;
+use contract::sandboxes::WORKSPACE;
+use domain::sandboxes::FILE_MAX;
+use futures_util::TryStreamExt;
+
+use crate::body::{declared_length, media_type};
+use crate::errors::ApiError;
+
+/// What a form may weigh beside its file: boundaries, headers, the path.
+const FORM_EXTRA: usize = 64 * 1024;
+/// The most bytes of a request that uploads.
+pub(crate) const BODY_MAX: usize = FILE_MAX + FORM_EXTRA;
+/// The longest path in a form, in bytes.
+const PATH_MAX: usize = 16 * 1024;
+
+/// A file to store, and where.
+pub(crate) struct Upload {
+    /// As the client gave it, unchecked.
+    pub(crate) path: String,
+    /// The whole file.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// Reads the file of a request; `path` is what the query string says.
+    pub(crate) async fn read(request: Request, path: Option<String>) -> Result<Self, ApiError> {
+        let is_form = media_type(request.headers()).as_deref() == Some("multipart/form-data");
+        let most = if is_form { BODY_MAX } else { FILE_MAX };
+        if declared_length(request.headers()).is_some_and(|length| length > most as u64) {
+            return Err(too_large());
+        }
+        if is_form { Self::from_form(request, path).await } else { Self::from_body(request.into_body(), path).await }
+    }
+
+    async fn from_body(body: Body, path: Option<String>) -> Result<Self, ApiError> {
+        let path = path.ok_or_else(|| {
+            ApiError::InvalidRequest(
+                "A file that is the whole body needs its place: add ?path=/workspace/data.csv.".into(),
+            )
+        })?;
+        let mut stream = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.try_next().await.map_err(|_| cut_off())? {
+            push(&mut bytes, &chunk, FILE_MAX)?;
+        }
+        Ok(Self { path, bytes })
+    }
+
+    async fn from_form(request: Request, mut path: Option<String>) -> Result<Self, ApiError> {
+        let form = Multipart::from_request(request, &()).await;
+        let mut form = form.map_err(|_| ApiError::InvalidRequest("The form's Content-Type has no boundary.".into()))?;
+        let mut file = None;
+        while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+            let is_file = field.file_name().is_some() || field.name() == Some("file");
+            if is_file {
+                let name = field.file_name().map(base_name);
+                let bytes = read_field(field, FILE_MAX).await?;
+                if file.replace((name, bytes)).is_some() {
+                    return Err(ApiError::InvalidRequest(
+                        "The form holds more than one file; send one a request.".into(),
+                    ));
+                }
+            } else if field.name() == Some("path") {
+                let text = String::from_utf8(read_field(field, PATH_MAX).await?);
+                let text = text.map_err(|_| ApiError::InvalidRequest("path: is not UTF-8".into()))?;
+                if path.replace(text).is_some() {
+                    return Err(ApiError::InvalidRequest("path: given twice, expected once".into()));
+                }
+            } else {
+                let name = field.name().unwrap_or_default();
+                return Err(ApiError::InvalidRequest(format!("unknown form field {name:?}, expected a file and path")));
+            }
+        }
+        let (name, bytes) = file.ok_or_else(|| ApiError::InvalidRequest("The form holds no file.".into()))?;
+        let named = name.filter(|name| !name.is_empty()).map(|name| format!("{WORKSPACE}/{name}"));
+        let path = path.or(named);
+        let path =
+            path.ok_or_else(|| ApiError::InvalidRequest("The file has no name: add a form field path.".into()))?;
+        Ok(Self { path, bytes })
+    }
+}
+
+/// Some clients send the whole path on their own disk: only its last name counts here.
+fn base_name(name: &str) -> String {
+    name.rsplit(['/', '\\']).next().unwrap_or(name).to_owned()
+}
+
+async fn read_field(mut field: Field<'_>, most: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+        push(&mut bytes, &chunk, most)?;
+    }
+    Ok(bytes)
+}
+
+fn push(bytes: &mut Vec<u8>, chunk: &[u8], most: usize) -> Result<(), ApiError> {
+    if bytes.len() + chunk.len() > most {
+        return Err(too_large());
+    }
+    bytes.extend_from_slice(chunk);
+    Ok(())
+}
+
+fn broken(error: &MultipartError) -> ApiError {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => ApiError::InvalidRequest("The form is not valid multipart/form-data, or it ended early.".into()),
+    }
+}
+
+fn cut_off() -> ApiError {
+    ApiError::InvalidRequest("The body ended before it was complete.".into())
+}
+
+fn too_large() -> ApiError {
+    ApiError::PayloadTooLarge(format!("A file may have at most {FILE_MAX} bytes."))
+}

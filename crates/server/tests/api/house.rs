@@ -1,0 +1,280 @@
+//! A server without a socket, two teams in it, and a judge that looks at every answer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request};
+use domain::api_keys::{self, ApiKey};
+use domain::human_requests::HumanRequest;
+use domain::runs::{Event, Status};
+use domain::sandboxes::{FileError, FileInfo, Files, ROOT, SandboxPath};
+use domain::{Ambient, ApiKeyId, TeamId};
+use serde_json::{Value, json};
+use server::App;
+use storage::runs::{Commit, Then};
+use storage::work::{self, Claimed};
+use storage::{Bell, Db, MIGRATIONS, Settings, StoreError};
+use testkit::ambient::FakeAmbient;
+use testkit::schemas::Contract;
+use tower::ServiceExt;
+
+pub(crate) const KEY: &str = "dv_the_key_of_the_first_team";
+pub(crate) const OTHER_KEY: &str = "dv_the_key_of_the_other_team";
+pub(crate) const NOBODY: &str = "0190a0c5-7e3f-7c1a-9d2b-000000000001";
+
+pub(crate) struct House {
+    pub(crate) router: Router,
+    pub(crate) app: App,
+    pub(crate) ambient: Arc<FakeAmbient>,
+    pub(crate) team: TeamId,
+    _folder: tempfile::TempDir,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON answer")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Expects an error with this status and code; gives its message.
+    #[track_caller]
+    pub(crate) fn refusal(&self, status: u16, code: &str) -> String {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{body}");
+        assert_eq!(self.json()["error"], code, "{body}");
+        self.json()["message"].as_str().expect("a message").to_owned()
+    }
+
+    /// Expects a success with this status; gives its body.
+    #[track_caller]
+    pub(crate) fn success(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&Settings::new(folder.path().join("errand.db"))).expect("a store");
+        let ambient = Arc::new(FakeAmbient::default());
+        db.migrate(MIGRATIONS, ambient.now().0).await.expect("a schema");
+        let app = App {
+            db,
+            bell: Bell::default(),
+            ambient: ambient.clone(),
+            files: Arc::new(MemoryFiles::default()),
+            defaults: domain::builds::Defaults::default(),
+            ready: Arc::new(AtomicBool::new(true)),
+        };
+        let mut house = Self {
+            router: server::router(app.clone()),
+            app,
+            ambient,
+            team: TeamId(uuid::Uuid::nil()),
+            _folder: folder,
+        };
+        house.team = house.add_team(KEY).await;
+        house.add_team(OTHER_KEY).await;
+        house
+    }
+
+    async fn add_team(&self, key: &str) -> TeamId {
+        let now = self.ambient.now();
+        let (team, id) = (TeamId(self.ambient.id(now)), ApiKeyId(self.ambient.id(now)));
+        let key =
+            ApiKey { id, team, name: "test".to_owned(), hash: api_keys::hash(key), created_at: now, revoked_at: None };
+        let added = self.app.db.write::<_, StoreError, _>(async move |tx| {
+            storage::teams::insert(tx, team, "team", now).await?;
+            storage::api_keys::insert(tx, &key).await
+        });
+        added.await.expect("a team");
+        team
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, KEY).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(crate) async fn get_as(&self, key: &str, path: &str) -> Answer {
+        self.send(request("GET", path, key).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.post_as(KEY, path, body).await
+    }
+
+    pub(crate) async fn post_as(&self, key: &str, path: &str, body: Value) -> Answer {
+        self.post_bytes(key, path, "application/json", body.to_string()).await
+    }
+
+    pub(crate) async fn post_bytes(&self, key: &str, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
+        let request = request("POST", path, key).header("content-type", kind);
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+
+    /// Sends anything, and holds the answer against the contract.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+        assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{method} {path}: no request id");
+        judge(&method, &path, &answer);
+        answer
+    }
+
+    /// An agent with one Build; gives both ids.
+    pub(crate) async fn agent(&self) -> (String, String) {
+        let body = json!({"name": "Sorter", "build": {"name": "v1", "config": config("Sort.")}});
+        let made = self.post("/v1/agents", body).await.success(201);
+        (text(&made["agent"]["id"]), text(&made["build"]["id"]))
+    }
+
+    pub(crate) async fn run(&self) -> String {
+        let (agent, _) = self.agent().await;
+        text(&self.post("/v1/runs", json!({"agent_id": agent})).await.success(201)["run"]["id"])
+    }
+
+    /// Takes the only run that is due, as a worker does.
+    pub(crate) async fn claim(&self) -> Claimed {
+        let now = self.ambient.now();
+        let token = self.ambient.id(now);
+        let claimed = self
+            .app
+            .db
+            .write::<_, StoreError, _>(async move |tx| work::claim(tx, token, now, now.plus_ms(60_000), 1).await);
+        claimed.await.expect("a claim").pop().expect("a run that is due")
+    }
+
+    /// Commits a step of a claimed run, as a worker does. A run that goes on stays claimed.
+    pub(crate) async fn step(&self, claimed: &mut Claimed, events: Vec<Event>, status: Status) {
+        let now = self.ambient.now();
+        let goes_on = !status.is_terminal() && status != Status::Waiting;
+        let (lease, tail) = (claimed.lease, claimed.tail);
+        let asked = events.iter().find_map(|event| match event {
+            Event::PersonAsked { request } => Some(HumanRequest::clone(request)),
+            _ => None,
+        });
+        let committed = self.app.db.write::<_, StoreError, _>(async move |tx| {
+            let waiting = storage::runs::inbox(tx, lease.run).await?;
+            let step = Commit {
+                lease,
+                tail,
+                events,
+                status,
+                taken: waiting.iter().map(|(id, _)| *id).collect(),
+                asked,
+                overtaken: false,
+                then: if goes_on { Then::Hold(now.plus_ms(60_000)) } else { Then::Release },
+                now,
+            };
+            storage::runs::commit(tx, step).await
+        });
+        claimed.tail = committed.await.expect("a commit").expect("a lease that is held").tail;
+        self.app.bell.ring_run(lease.run.0);
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, key: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"))
+}
+
+pub(crate) fn config(sop: &str) -> Value {
+    json!({"version": "v2", "data": {
+        "models": {
+            "agent": {"model": "claude-sonnet-4-6"},
+            "browsing": {"provider": "anthropic", "model": "claude-sonnet-4-5"}
+        },
+        "input": sop
+    }})
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
+}
+
+/// Holds an answer against the published schemas; successes of extensions and probes have none.
+#[track_caller]
+fn judge(method: &str, path: &str, answer: &Answer) {
+    let template = template(path);
+    let unpublished = ["/content", "/events", "/healthz", "/readyz"].iter().any(|end| template.ends_with(end));
+    if method == "HEAD" || (unpublished && answer.status < 400) {
+        return;
+    }
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{method} {path}");
+    assert!(!answer.body.contains(&b'\n'), "one line: {method} {path}");
+    Contract::load().check_response(method, &template, answer.status, &answer.json()).expect("a published answer");
+}
+
+/// `/v1/agents/0190…/builds` as the contract writes it: `/v1/agents/{agent_id}/builds`.
+fn template(path: &str) -> String {
+    let names = [
+        ("agents", "{agent_id}"),
+        ("builds", "{build_id}"),
+        ("runs", "{run_id}"),
+        ("human-requests", "{request_id}"),
+        ("sandboxes", "{sandbox_id}"),
+    ];
+    let mut before = "";
+    let parts = path.split('/').map(|part| {
+        let name = names.iter().find(|(noun, _)| *noun == before).map(|(_, name)| *name);
+        before = part;
+        name.unwrap_or(part)
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Sandboxes in memory, keyed by sandbox and path.
+#[derive(Default)]
+struct MemoryFiles(Mutex<BTreeMap<(String, String), Vec<u8>>>);
+
+impl Files for MemoryFiles {
+    fn list(&self, sandbox: &str, folder: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
+        let files = self.0.lock().expect("unpoisoned");
+        let below = format!("{folder}/");
+        let mut found = BTreeMap::new();
+        for ((owner, path), bytes) in files.iter() {
+            let Some(rest) = path.strip_prefix(&below).filter(|_| owner == sandbox) else { continue };
+            let (name, is_dir) = rest.split_once('/').map_or((rest, false), |(folder, _)| (folder, true));
+            let size = if is_dir { 0 } else { bytes.len() as u64 };
+            found.insert(
+                name.to_owned(),
+                FileInfo { name: name.to_owned(), path: format!("{below}{name}"), is_dir, size },
+            );
+        }
+        if found.is_empty() && folder.to_string() != ROOT {
+            return Err(FileError::NotFound(folder.to_string()));
+        }
+        Ok(found.into_values().collect())
+    }
+
+    fn read(&self, sandbox: &str, file: &SandboxPath) -> Result<Vec<u8>, FileError> {
+        let files = self.0.lock().expect("unpoisoned");
+        let found = files.get(&(sandbox.to_owned(), file.to_string()));
+        found.cloned().ok_or_else(|| FileError::NotFound(file.to_string()))
+    }
+
+    fn write(&self, sandbox: &str, file: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
+        match file.names().last().map(String::as_str) {
+            Some("quota") => return Err(FileError::Quota("the sandbox is full".into())),
+            Some("broken") => return Err(FileError::Io("secret detail".into())),
+            _ => {}
+        }
+        self.0.lock().expect("unpoisoned").insert((sandbox.to_owned(), file.to_string()), bytes.to_vec());
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Sandboxes: both ways to upload, listing, fetching back, and what is refused.
+
+use axum::body::Body;
+use domain::sandboxes::{FILE_MAX, LIFETIME_MS};
+use serde_json::json;
+
+use crate::house::{Answer, House, KEY, request, text};
+
+async fn sandbox(house: &House) -> String {
+    let made = house.post("/v1/sandboxes", json!({})).await.success(201);
+    assert_eq!(made["expires_at"], "2026-11-24T14:00:00.000Z");
+    format!("/v1/sandboxes/{}/files", text(&made["sandbox_id"]))
+}
+
+/// A part of a form: its `Content-Disposition` after `form-data`, and its bytes.
+type Part<'p> = (&'p str, &'p [u8]);
+
+async fn form(house: &House, path: &str, parts: &[Part<'_>]) -> Answer {
+    let mut body = Vec::new();
+    for (disposition, bytes) in parts {
+        body.extend_from_slice(format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n").as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--b--\r\n");
+    house.post_bytes(KEY, path, "multipart/form-data; boundary=b", body).await
+}
+
+#[tokio::test]
+async fn a_form_is_stored_under_its_path_or_its_name() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    let file = (r#"name="file"; filename="C:\data\a.csv""#, &b"a,b\n"[..]);
+    let path = (r#"name="path""#, &b"/workspace/in/b.csv"[..]);
+    let stored = form(&house, &files, &[file]).await.success(201);
+    assert_eq!(stored, json!({"path": "/workspace/a.csv", "size_bytes": 4}));
+    for parts in [[file, path], [path, file]] {
+        assert_eq!(form(&house, &files, &parts).await.success(201)["path"], "/workspace/in/b.csv");
+    }
+    let nameless = form(&house, &format!("{files}?path=c.csv"), &[(r#"name="file""#, b"c")]).await;
+    assert_eq!(nameless.success(201)["path"], "/workspace/c.csv");
+
+    assert_eq!(
+        house.get(&files).await.success(200),
+        json!({"files": [
+            {"name": "a.csv", "path": "/workspace/a.csv", "type": "file", "size_bytes": 4},
+            {"name": "c.csv", "path": "/workspace/c.csv", "type": "file", "size_bytes": 1},
+            {"name": "in", "path": "/workspace/in", "type": "dir", "size_bytes": 0}
+        ]})
+    );
+    let inner = house.get(&format!("{files}?path=/workspace/in")).await.success(200);
+    assert_eq!(inner["files"][0]["path"], "/workspace/in/b.csv");
+}
+
+#[tokio::test]
+async fn forms_that_say_too_little_or_too_much() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    let file = (r#"name="file"; filename="a.csv""#, &b"a"[..]);
+    let path = (r#"name="path""#, &b"in/b.csv"[..]);
+    let cases: [&[Part<'_>]; 6] = [
+        &[],
+        &[path],
+        &[file, file],
+        &[file, path, path],
+        &[file, (r#"name="mode""#, b"0600")],
+        &[(r#"name="file""#, b"no name anywhere")],
+    ];
+    for parts in cases {
+        form(&house, &files, parts).await.refusal(400, "invalid_request");
+    }
+    let broken = house.post_bytes(KEY, &files, "multipart/form-data; boundary=b", "--b\r\nContent").await;
+    broken.refusal(400, "invalid_request");
+    house.post_bytes(KEY, &files, "multipart/form-data", "--b--").await.refusal(400, "invalid_request");
+    assert_eq!(house.get(&files).await.success(200), json!({"files": []}));
+}
+
+#[tokio::test]
+async fn a_raw_body_needs_a_path_and_comes_back_as_it_was() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    for (name, kind) in
+        [("x.bin", "application/octet-stream"), ("x.json", "application/json"), ("ä \"1\".csv", "text/csv")]
+    {
+        let encoded = name.replace('ä', "%C3%A4").replace(' ', "%20").replace('"', "%22");
+        let stored = house.post_bytes(KEY, &format!("{files}?path={encoded}"), kind, bytes.clone()).await.success(201);
+        assert_eq!(stored, json!({"path": format!("/workspace/{name}"), "size_bytes": 256}));
+        let back = house.get(&format!("{files}/content?path=/workspace/{encoded}")).await;
+        assert_eq!((back.status, &back.body[..]), (200, &bytes[..]));
+        assert_eq!(back.header("x-errand-extension"), Some("true"));
+        assert_eq!(back.header("x-content-type-options"), Some("nosniff"));
+        assert!(back.header("content-disposition").is_some_and(|header| header.starts_with("attachment;")));
+    }
+    let csv = house.get(&format!("{files}/content?path=%C3%A4%20%221%22.csv")).await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(csv.header("content-disposition"), Some("attachment; filename*=UTF-8''%C3%A4%20%221%22.csv"));
+    house.post_bytes(KEY, &format!("{files}?path=p.html"), "text/html", "<p>").await.success(201);
+    let page = house.get(&format!("{files}/content?path=p.html")).await;
+    assert_eq!(page.header("content-type"), Some("application/octet-stream"));
+
+    house.post_bytes(KEY, &files, "text/csv", "a").await.refusal(400, "invalid_request");
+    house.get(&format!("{files}/content")).await.refusal(400, "invalid_request");
+    house.get(&format!("{files}/content?path=none.csv")).await.refusal(404, "not_found");
+    house.get(&format!("{files}?path=/workspace/none")).await.refusal(404, "not_found");
+}
+
+#[tokio::test]
+async fn paths_do_not_leave_the_workspace() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    for path in ["../x", "/etc/passwd", "/workspace/../x", "a%00b", "a%5Cb", "/workspacex"] {
+        let message = house.get(&format!("{files}?path={path}")).await.refusal(400, "invalid_request");
+        assert!(message.starts_with("path"), "{message}");
+        house.get(&format!("{files}/content?path={path}")).await.refusal(400, "invalid_request");
+        house.post_bytes(KEY, &format!("{files}?path={path}"), "text/csv", "a").await.refusal(400, "invalid_request");
+    }
+    for path in ["/workspace", "in/"] {
+        house.post_bytes(KEY, &format!("{files}?path={path}"), "text/csv", "a").await.refusal(400, "invalid_request");
+    }
+    house.get(&format!("{files}?folder=x")).await.refusal(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn ten_megabytes_and_no_byte_more() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    let raw = format!("{files}?path=big.bin");
+    let (most, more) = (vec![7; FILE_MAX], vec![7; FILE_MAX + 1]);
+    house.post_bytes(KEY, &raw, "application/octet-stream", most.clone()).await.success(201);
+    house.post_bytes(KEY, &raw, "application/octet-stream", more.clone()).await.refusal(413, "payload_too_large");
+    let name = r#"name="file"; filename="big.bin""#;
+    form(&house, &files, &[(name, &most)]).await.success(201);
+    form(&house, &files, &[(name, &more)]).await.refusal(413, "payload_too_large");
+
+    // One that never ends is refused once it is too long, and one that announces too much is not read at all.
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0_u8; 1 << 20]));
+    let endless = house.post_bytes(KEY, &raw, "application/octet-stream", Body::from_stream(endless)).await;
+    endless.refusal(413, "payload_too_large");
+    let silent = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let announced = request("POST", &raw, KEY).header("content-length", (FILE_MAX + 1).to_string());
+    house.send(announced.body(Body::from_stream(silent)).expect("a request")).await.refusal(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn trouble_with_files_is_told_without_its_details() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    house.post_bytes(KEY, &format!("{files}?path=quota"), "text/csv", "a").await.refusal(413, "sandbox_full");
+    let message =
+        house.post_bytes(KEY, &format!("{files}?path=broken"), "text/csv", "a").await.refusal(500, "internal_error");
+    assert!(!message.contains("secret detail"), "{message}");
+}
+
+#[tokio::test]
+async fn an_expired_sandbox_is_gone() {
+    let house = House::new().await;
+    let files = sandbox(&house).await;
+    house.post_bytes(KEY, &format!("{files}?path=a.csv"), "text/csv", "a").await.success(201);
+    house.ambient.advance_ms(LIFETIME_MS - 1);
+    house.get(&files).await.success(200);
+    house.ambient.advance_ms(1);
+    house.get(&files).await.refusal(404, "not_found");
+    house.get(&format!("{files}/content?path=a.csv")).await.refusal(404, "not_found");
+    house.post_bytes(KEY, &format!("{files}?path=a.csv"), "text/csv", "a").await.refusal(404, "not_found");
+}
