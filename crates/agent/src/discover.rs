@@ -31,7 +31,11 @@ pub struct Found {
 }
 
 /// Takes the settings, or else looks at `ports` (usually [`USUAL_PORTS`]) but for `own_port`, which is this server's.
-pub async fn discover(settings: ModelSettings, ports: &[(u16, &str)], own_port: Option<u16>) -> Result<Found, NoClient> {
+pub async fn discover(
+    settings: ModelSettings,
+    ports: &[(u16, &str)],
+    own_port: Option<u16>,
+) -> Result<Found, NoClient> {
     let origin = settings.services.values().map(|endpoint| endpoint.origin).find(|origin| *origin == Origin::File);
     let providers = Providers::new(settings)?;
     if !providers.is_empty() {
@@ -39,13 +43,15 @@ pub async fn discover(settings: ModelSettings, ports: &[(u16, &str)], own_port: 
         let said = format!("Models from {source}: {}.", providers.describe());
         return Ok(Found { providers, said });
     }
-    let client = http::builder().no_proxy().build().map_err(|error| NoClient::new(&error))?;
+    let client = http::near()?;
     let mut seen = Vec::new();
     for (port, server) in ports.iter().filter(|(port, _)| Some(*port) != own_port) {
         let base_url = format!("http://127.0.0.1:{port}/v1");
         match look(&client, &base_url).await {
             Ok(model) => {
-                let said = format!("Model found on this machine: \"{model}\" at {base_url} ({server}'s port); it answers to every name.");
+                let said = format!(
+                    "Model found on this machine: \"{model}\" at {base_url} ({server}'s port); it answers to every name."
+                );
                 return Ok(Found { providers: providers.with_stand_in(&base_url, &model), said: lines(seen, said) });
             }
             Err(Some(why)) => seen.push(format!("Passed over {base_url}: {why}.")),
@@ -81,7 +87,9 @@ async fn look(client: &reqwest::Client, base_url: &str) -> Result<String, Option
     let answer = match timeout(ANSWER_TIMEOUT, async { body(asked.await?).await }).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => None,
-        Err(_) => return Err(Some(format!("its model \"{model}\" did not answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+        Err(_) => {
+            return Err(Some(format!("its model \"{model}\" did not answer within {} s", ANSWER_TIMEOUT.as_secs())));
+        }
     };
     // A thinking model may spend its eight tokens without a word: a choice is answer enough.
     match answer.as_ref().and_then(|answer| answer.pointer("/choices/0/message")) {

@@ -9,17 +9,23 @@
 //! | anything else | the compatible server, or OpenAI's base URL without one | Chat Completions |
 //!
 //! Here: [`Providers`], the order of fallbacks. Not here: retries and waiting, which the run's journal counts.
-//! Next: `providers/route.rs` for the choice, `providers/call.rs` for one call, `providers/failure.rs` for what may go wrong.
+//! Next: `providers/route.rs` for the choice, `providers/call.rs` for one call, one module per language for its JSON,
+//! `providers/failure.rs` for what may go wrong.
 
 mod call;
 mod carry;
-mod conversation;
+mod chat;
+mod draft;
 mod failure;
+mod gemini;
 pub(crate) mod http;
-mod pictures;
+mod json;
+mod messages;
+mod responses;
 mod retry_after;
 mod route;
-mod tap;
+mod sse;
+mod talk;
 
 use domain::runs::ModelFailure;
 use futures_util::FutureExt as _;

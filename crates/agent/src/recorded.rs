@@ -122,7 +122,9 @@ fn no_such_turn(turn: u32, people: &[String]) -> ModelFailure {
         [] => "before anybody said anything".to_owned(),
         people => format!("after people said {}", Value::from(people)),
     };
-    let message = format!("The recording has no turn {turn} {said}. Recorded turns answer only what was said when they were recorded; \
-        configure a model for anything else.");
+    let message = format!(
+        "The recording has no turn {turn} {said}. Recorded turns answer only what was said when they were recorded; \
+        configure a model for anything else."
+    );
     ModelFailure { code: "no_recorded_turn".to_owned(), message, retryable: false, retry_after_ms: None }
 }

@@ -2,13 +2,17 @@
 //! that the vendors' own SDKs read.
 //!
 //! Here: reading both into [`ModelSettings`]. The file wins over the environment, value by value.
-//! Not here: choosing a provider for a name ([`crate::providers`]), looking for a local server ([`crate::discover`]), reading the file.
+//! Next: `settings/service.rs` for one provider's address and key. Not here: choosing a provider for a name ([`crate::providers`]), looking for a local server ([`crate::discover`]), reading the file.
+
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use self::service::ProviderRow;
 
 /// Everything the operator settled about models.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -113,7 +117,12 @@ pub struct ModelDefaults {
 
 impl Default for ModelDefaults {
     fn default() -> Self {
-        Self { max_output_tokens: None, idle_timeout_secs: 60, turn_timeout_secs: 20 * 60, max_answer_bytes: 16 * 1024 * 1024 }
+        Self {
+            max_output_tokens: None,
+            idle_timeout_secs: 60,
+            turn_timeout_secs: 20 * 60,
+            max_answer_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -139,16 +148,6 @@ struct ProviderRows {
     compatible: Option<ProviderRow>,
 }
 
-/// One table of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderRow {
-    base_url: Option<String>,
-    api_key: Option<String>,
-    api_key_env: Option<String>,
-    wire: Option<OpenAiWire>,
-}
-
 impl ModelSettings {
     /// Reads the model parts of `table` (a whole `errand.toml`; other parts are none of our business) and fills up from the environment,
     /// which comes as a function. `file` is for error messages only.
@@ -164,9 +163,14 @@ impl ModelSettings {
         let mut services = BTreeMap::new();
         for (service, row) in rows {
             if service.has_one_wire() && row.as_ref().is_some_and(|row| row.wire.is_some()) {
-                return Err(error(format!("providers.{service}.wire"), "only openai and compatible have a choice of wire".to_owned()));
+                return Err(error(
+                    format!("providers.{service}.wire"),
+                    "only openai and compatible have a choice of wire".to_owned(),
+                ));
             }
-            let endpoint = service.endpoint(row, env).map_err(|(key, problem)| error(format!("providers.{service}.{key}"), problem))?;
+            let endpoint = service
+                .endpoint(row, env)
+                .map_err(|(key, problem)| error(format!("providers.{service}.{key}"), problem))?;
             services.extend(endpoint.map(|endpoint| (service, endpoint)));
         }
         Ok(Self { services, models: part(table, "models", file)?, defaults: part(table, "models_default", file)? })
@@ -181,76 +185,6 @@ fn part<T: DeserializeOwned + Default>(table: &toml::Table, name: &str, file: &s
         key: format!("{name}.{}", flaw.path()),
         problem: flaw.inner().to_string().trim().replace('\n', " "),
     })
-}
-
-impl Service {
-    /// What the file says, then what the vendor's SDK would read, then the vendor's own address. `None` where nobody mentioned the
-    /// service; the error is a key of its table and what is wrong with it.
-    fn endpoint(self, row: Option<ProviderRow>, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Endpoint>, (&'static str, String)> {
-        let env = |name: &&str| env(name).filter(|value| !value.trim().is_empty());
-        let (origin, row) = match row {
-            Some(row) => (Origin::File, row),
-            None => (Origin::Environment, ProviderRow::default()),
-        };
-        let named = match (&row.api_key, &row.api_key_env) {
-            (Some(_), Some(_)) => return Err(("api_key_env", "give either api_key or api_key_env, not both".to_owned())),
-            (None, Some(name)) => {
-                Some(env(&name.as_str()).ok_or_else(|| ("api_key_env", format!("the variable {name} is not set")))?)
-            }
-            (key, None) => key.clone(),
-        };
-        let key = named.or_else(|| self.key_variables().iter().find_map(env)).map(|key| Key(key.trim().to_owned()));
-        let told = row.base_url.or_else(|| self.url_variables().iter().find_map(env));
-        if origin == Origin::Environment && key.is_none() && told.is_none() {
-            return Ok(None);
-        }
-        let Some(base_url) = told.or_else(|| self.own_url().map(str::to_owned)) else {
-            return Err(("base_url", "a compatible server needs its address, such as http://127.0.0.1:11434/v1".to_owned()));
-        };
-        let base_url = self.tidy(&base_url).ok_or_else(|| ("base_url", "not an http or https URL".to_owned()))?;
-        Ok(Some(Endpoint { base_url, key, wire: row.wire, origin }))
-    }
-
-    /// In the order in which the vendor's SDK prefers them.
-    const fn key_variables(self) -> &'static [&'static str] {
-        match self {
-            Self::Anthropic => &["ANTHROPIC_API_KEY"],
-            Self::OpenAi => &["OPENAI_API_KEY"],
-            Self::Gemini => &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
-            Self::Compatible => &[],
-        }
-    }
-
-    const fn url_variables(self) -> &'static [&'static str] {
-        match self {
-            Self::Anthropic => &["ANTHROPIC_BASE_URL"],
-            Self::OpenAi => &["OPENAI_BASE_URL"],
-            // The second is what Google's SDK reads.
-            Self::Gemini => &["GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"],
-            Self::Compatible => &[],
-        }
-    }
-
-    const fn own_url(self) -> Option<&'static str> {
-        match self {
-            Self::Anthropic => Some("https://api.anthropic.com"),
-            Self::OpenAi => Some("https://api.openai.com/v1"),
-            Self::Gemini => Some("https://generativelanguage.googleapis.com"),
-            Self::Compatible => None,
-        }
-    }
-
-    const fn has_one_wire(self) -> bool {
-        matches!(self, Self::Anthropic | Self::Gemini)
-    }
-
-    /// Google's SDK adds `/v1beta` itself, but many write it into the URL: both mean the same.
-    fn tidy(self, url: &str) -> Option<String> {
-        let url = url.trim().trim_end_matches('/');
-        let url = if self == Self::Gemini { url.trim_end_matches("/v1beta") } else { url };
-        let parsed = reqwest::Url::parse(url).ok()?;
-        (matches!(parsed.scheme(), "http" | "https") && parsed.has_host()).then(|| url.to_owned())
-    }
 }
 
 impl fmt::Display for Service {

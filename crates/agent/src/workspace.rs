@@ -67,23 +67,13 @@ impl Workspaces {
         // What cannot be removed only takes space: writing never reuses a name that exists.
         let _ = std::fs::remove_dir_all(root.join(INCOMING));
         let turns = std::array::from_fn(|_| Mutex::new(()));
-        Self {
-            shared: Arc::new(Shared {
-                root,
-                quota,
-                turns,
-                incoming: AtomicU64::new(0),
-            }),
-        }
+        Self { shared: Arc::new(Shared { root, quota, turns, incoming: AtomicU64::new(0) }) }
     }
 
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace {
-            shared: Arc::clone(&self.shared),
-            id: sandbox_id.to_owned(),
-        }
+        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned() }
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
@@ -115,10 +105,8 @@ impl Workspace {
         check_size(path, size)?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(FILE_MAX));
         // The file may have grown since it was measured.
-        let read = file
-            .take(FILE_MAX as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| FileError::io(path, error))?;
+        let read =
+            file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| FileError::io(path, error))?;
         check_size(path, read as u64)?;
         Ok(bytes)
     }
@@ -155,23 +143,12 @@ impl Workspace {
         let failed = |error| FileError::io(path, error);
         let home = self.shared.make(&self.id).map_err(failed)?;
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
-        let replaced = if missing.is_empty() {
-            beneath::size(&nearest, name, path)?
-        } else {
-            None
-        };
+        let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
         let new_names = missing.len() + usize::from(replaced.is_none());
-        self.shared
-            .quota
-            .check(&home, new_names, replaced.unwrap_or(0), bytes.len() as u64)
-            .map_err(failed)??;
+        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), bytes.len() as u64).map_err(failed)??;
         let folder = beneath::make(nearest, missing, path)?;
         let incoming = self.shared.make(INCOMING).map_err(failed)?;
-        let temporary = format!(
-            "{}-{}",
-            std::process::id(),
-            self.shared.incoming.fetch_add(1, Ordering::Relaxed)
-        );
+        let temporary = format!("{}-{}", std::process::id(), self.shared.incoming.fetch_add(1, Ordering::Relaxed));
         beneath::replace(&incoming, &temporary, &folder, name, bytes).map_err(failed)
     }
 
@@ -193,13 +170,9 @@ impl Workspace {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        let number = self.id.bytes().fold(0_usize, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
+        let number = self.id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
         // The turn guards no value, so a writer that panicked left nothing broken behind it.
-        self.shared.turns[number % TURNS]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.turns[number % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -223,33 +196,21 @@ impl Pictures for Workspace {
 
 /// SHA-256 in lower-case hex, as [`ImageRef`] keeps it.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn split(path: &SandboxPath) -> Result<(&str, &[String]), FileError> {
     match path.names().split_last() {
         Some((name, folders)) => Ok((name, folders)),
-        None => Err(FileError::BadPath(format!(
-            "{path} is the folder of all files; name one of them"
-        ))),
+        None => Err(FileError::BadPath(format!("{path} is the folder of all files; name one of them"))),
     }
 }
 
 fn check_size(path: &SandboxPath, size: u64) -> Result<(), FileError> {
     let max = FILE_MAX as u64;
-    if size > max {
-        Err(FileError::TooLarge {
-            path: path.to_string(),
-            size,
-            max,
-        })
-    } else {
-        Ok(())
-    }
+    if size > max { Err(FileError::TooLarge { path: path.to_string(), size, max }) } else { Ok(()) }
 }

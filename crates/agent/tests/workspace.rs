@@ -1,8 +1,5 @@
 //! Nothing gets out of a sandbox: not by a path, not by a link, not by a race. And nothing gets in beyond its quota.
-#![expect(
-    clippy::unwrap_used,
-    reason = "the fixtures below fail loudly when the machine fails them"
-)]
+#![expect(clippy::unwrap_used, reason = "the fixtures below fail loudly when the machine fails them")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -52,11 +49,7 @@ impl Place {
 
     fn assert_unharmed(&self) {
         assert_eq!(fs::read_to_string(self.outside("secret")).unwrap(), "secret");
-        assert_eq!(
-            fs::read_dir(self.outside("")).unwrap().count(),
-            1,
-            "something was made outside"
-        );
+        assert_eq!(fs::read_dir(self.outside("")).unwrap().count(), 1, "something was made outside");
     }
 }
 
@@ -147,11 +140,7 @@ fn odd_names_stay_names() {
     ] {
         place.open().write(&file(name), name.as_bytes()).unwrap();
         assert_eq!(place.open().read(&file(name)).unwrap(), name.as_bytes(), "{name:?}");
-        assert_eq!(
-            fs::read(place.real(name)).unwrap(),
-            name.as_bytes(),
-            "{name:?} is kept as it is"
-        );
+        assert_eq!(fs::read(place.real(name)).unwrap(), name.as_bytes(), "{name:?} is kept as it is");
     }
     place.assert_unharmed();
 }
@@ -202,14 +191,8 @@ fn links_and_devices_are_neither_read_nor_written_nor_listed() {
         "in",
     ];
     for path in refused {
-        assert!(
-            matches!(place.open().read(&file(path)), Err(FileError::NotAFile { .. })),
-            "read {path}"
-        );
-        assert!(
-            matches!(place.open().write(&file(path), b"x"), Err(FileError::NotAFile { .. })),
-            "write {path}"
-        );
+        assert!(matches!(place.open().read(&file(path)), Err(FileError::NotAFile { .. })), "read {path}");
+        assert!(matches!(place.open().write(&file(path), b"x"), Err(FileError::NotAFile { .. })), "write {path}");
     }
     let through = [
         "dir_out/secret",
@@ -228,35 +211,16 @@ fn links_and_devices_are_neither_read_nor_written_nor_listed() {
         "in/a.csv/x/y",
     ];
     for path in through {
-        assert!(
-            matches!(place.open().read(&file(path)), Err(FileError::NotAFolder { .. })),
-            "read {path}"
-        );
-        assert!(
-            matches!(place.open().write(&file(path), b"x"), Err(FileError::NotAFolder { .. })),
-            "write {path}"
-        );
+        assert!(matches!(place.open().read(&file(path)), Err(FileError::NotAFolder { .. })), "read {path}");
+        assert!(matches!(place.open().write(&file(path), b"x"), Err(FileError::NotAFolder { .. })), "write {path}");
         assert!(place.open().list(&folder(path)).is_err(), "list {path}");
     }
     for path in ["dir_out", "dir_in", "dir_self", "magic", "in/a.csv"] {
-        assert!(
-            matches!(place.open().list(&folder(path)), Err(FileError::NotAFolder { .. })),
-            "list {path}"
-        );
+        assert!(matches!(place.open().list(&folder(path)), Err(FileError::NotAFolder { .. })), "list {path}");
     }
-    let listed: Vec<String> = place
-        .open()
-        .list(&folder(""))
-        .unwrap()
-        .into_iter()
-        .map(|info| info.name)
-        .collect();
+    let listed: Vec<String> = place.open().list(&folder("")).unwrap().into_iter().map(|info| info.name).collect();
     assert_eq!(listed, ["in"]);
-    assert_eq!(
-        fs::read_dir(place.real("")).unwrap().count(),
-        before,
-        "nothing was made or taken away"
-    );
+    assert_eq!(fs::read_dir(place.real("")).unwrap().count(), before, "nothing was made or taken away");
     place.assert_unharmed();
 }
 
@@ -275,33 +239,11 @@ fn a_sandbox_that_is_itself_a_link_is_refused() {
 #[test]
 fn an_id_is_a_plain_name() {
     let place = Place::new();
-    for id in [
-        "",
-        ".",
-        "..",
-        "../outside",
-        "s/in",
-        "/",
-        "S",
-        "s\0",
-        "s-1",
-        ".incoming",
-        "é",
-        &"a".repeat(129),
-    ] {
+    for id in ["", ".", "..", "../outside", "s/in", "/", "S", "s\0", "s-1", ".incoming", "é", &"a".repeat(129)] {
         let workspace = place.workspaces.open(id);
-        assert!(
-            matches!(workspace.list(&folder("")), Err(FileError::BadPath(_))),
-            "{id:?}"
-        );
-        assert!(
-            matches!(workspace.write(&file("f"), b""), Err(FileError::BadPath(_))),
-            "{id:?}"
-        );
-        assert!(
-            matches!(place.workspaces.remove(id), Err(FileError::BadPath(_))),
-            "{id:?}"
-        );
+        assert!(matches!(workspace.list(&folder("")), Err(FileError::BadPath(_))), "{id:?}");
+        assert!(matches!(workspace.write(&file("f"), b""), Err(FileError::BadPath(_))), "{id:?}");
+        assert!(matches!(place.workspaces.remove(id), Err(FileError::BadPath(_))), "{id:?}");
     }
     assert!(place.workspaces.open("../outside").read(&file("secret")).is_err());
     place.assert_unharmed();
@@ -352,10 +294,7 @@ fn no_race_gets_out() {
             }
         }
     });
-    assert!(
-        inside > 0 && refused > 0,
-        "there was no race: {inside} read, {refused} refused"
-    );
+    assert!(inside > 0 && refused > 0, "there was no race: {inside} read, {refused} refused");
     place.assert_unharmed();
 }
 
@@ -370,41 +309,25 @@ fn a_missing_sandbox_reads_as_empty_and_is_made_by_the_first_write() {
     fresh.write(&file("a/b/c.txt"), b"c").unwrap();
     assert_eq!(fresh.read(&file("/workspace/a/b/c.txt")).unwrap(), b"c");
     assert!(matches!(fresh.read(&file("a/x/c.txt")), Err(FileError::NotFound(_))));
-    assert!(matches!(
-        fresh.read(&file("a/b")),
-        Err(FileError::NotAFile { found: "a folder", .. })
-    ));
+    assert!(matches!(fresh.read(&file("a/b")), Err(FileError::NotAFile { found: "a folder", .. })));
     assert!(matches!(fresh.read(&folder("")), Err(FileError::BadPath(_))));
     place.workspaces.remove("fresh").unwrap();
     place.workspaces.remove("fresh").unwrap();
     assert_eq!(fresh.list(&folder("")).unwrap(), []);
-    assert_eq!(
-        place.open().read(&file("in/a.csv")).unwrap(),
-        b"inside",
-        "the neighbour is left alone"
-    );
+    assert_eq!(place.open().read(&file("in/a.csv")).unwrap(), b"inside", "the neighbour is left alone");
 }
 
 #[test]
 fn a_listing_is_sorted_and_cut() {
-    let place = Place::with_quota(Quota {
-        entries: 2_000,
-        ..Quota::default()
-    });
+    let place = Place::with_quota(Quota { entries: 2_000, ..Quota::default() });
     for number in (0..LIST_MAX + 50).rev() {
         fs::write(place.real(&format!("in/f{number:05}")), "xy").unwrap();
     }
     fs::create_dir(place.real("in/a_folder")).unwrap();
     let found = place.open().list(&folder("in")).unwrap();
     assert_eq!(found.len(), LIST_MAX);
-    assert_eq!(
-        (found[0].path.as_str(), found[0].size, found[0].is_dir),
-        ("/workspace/in/a.csv", 6, false)
-    );
-    assert_eq!(
-        (found[1].name.as_str(), found[1].size, found[1].is_dir),
-        ("a_folder", 0, true)
-    );
+    assert_eq!((found[0].path.as_str(), found[0].size, found[0].is_dir), ("/workspace/in/a.csv", 6, false));
+    assert_eq!((found[1].name.as_str(), found[1].size, found[1].is_dir), ("a_folder", 0, true));
     assert!(found.is_sorted_by_key(|info| info.name.clone()));
 }
 
@@ -418,10 +341,7 @@ fn a_file_has_a_largest_size_to_read_and_to_write() {
     assert!(
         matches!(place.open().write(&file("most"), &more), Err(FileError::TooLarge { size, .. }) if size == more.len() as u64)
     );
-    fs::File::create(place.real("sparse"))
-        .unwrap()
-        .set_len(1 << 40)
-        .unwrap();
+    fs::File::create(place.real("sparse")).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(place.open().read(&file("sparse")), Err(FileError::TooLarge { size, .. }) if size == 1 << 40));
 }
 
@@ -438,18 +358,11 @@ fn a_sandbox_holds_so_many_files_and_bytes_and_no_more() {
     workspace.write(&file("b/c"), b"12345678").unwrap();
     assert!(matches!(workspace.write(&file("d"), b""), Err(FileError::Quota(_))));
     workspace.write(&file("b/c"), b"12345678901234").unwrap();
-    assert!(matches!(
-        workspace.write(&file("b/c"), b"123456789012345"),
-        Err(FileError::Quota(_))
-    ));
+    assert!(matches!(workspace.write(&file("b/c"), b"123456789012345"), Err(FileError::Quota(_))));
     workspace.write(&file("b/c"), b"1").unwrap();
     fs::write(place.real("big"), [0; 100]).unwrap();
     workspace.write(&file("big"), &[0; 50]).unwrap();
-    place
-        .workspaces
-        .open("other")
-        .write(&file("f"), b"each has its own")
-        .unwrap();
+    place.workspaces.open("other").write(&file("f"), b"each has its own").unwrap();
 }
 
 #[test]
@@ -470,12 +383,7 @@ fn writers_take_turns_and_leave_nothing_behind() {
         }
     });
     assert_eq!(place.open().read(&file("count")).unwrap(), b"100");
-    assert_eq!(
-        fs::read_dir(place.dir.path().join("sandboxes/.incoming"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(fs::read_dir(place.dir.path().join("sandboxes/.incoming")).unwrap().count(), 0);
     // What a killed server left is swept by the next one.
     fs::write(place.dir.path().join("sandboxes/.incoming/1-1"), "half").unwrap();
     let _next = Workspaces::new(place.dir.path().join("sandboxes"));
@@ -487,20 +395,9 @@ fn a_picture_is_shown_only_while_it_is_the_same() {
     let place = Place::new();
     let sha256 = "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20".to_owned();
     place.open().write(&file("p.png"), b"input").unwrap();
-    let image = ImageRef {
-        path: "/workspace/p.png".into(),
-        media_type: "image/png".into(),
-        sha256,
-        size_bytes: 5,
-    };
+    let image = ImageRef { path: "/workspace/p.png".into(), media_type: "image/png".into(), sha256, size_bytes: 5 };
     assert_eq!(place.open().bytes(&image).unwrap(), b"input");
-    assert_eq!(
-        place.open().bytes(&ImageRef {
-            path: "/workspace/../p.png".into(),
-            ..image.clone()
-        }),
-        None
-    );
+    assert_eq!(place.open().bytes(&ImageRef { path: "/workspace/../p.png".into(), ..image.clone() }), None);
     place.open().write(&file("p.png"), b"other").unwrap();
     assert_eq!(place.open().bytes(&image), None);
 }

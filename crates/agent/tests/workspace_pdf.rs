@@ -34,10 +34,7 @@ async fn text_comes_page_by_page() {
         unreachable!("a plain PDF is read")
     };
     assert_eq!(read["pages"], 2);
-    assert_eq!(
-        read["content"],
-        "--- page 1 of 2 ---\nTotal 12,50 EUR\n--- page 2 of 2 ---\nThank you\n"
-    );
+    assert_eq!(read["content"], "--- page 1 of 2 ---\nTotal 12,50 EUR\n--- page 2 of 2 ---\nThank you\n");
     assert_eq!(read["lines"], 4);
 }
 
@@ -45,39 +42,22 @@ async fn what_cannot_be_read_is_explained() {
     let blank = read(&two_pages("", "")).await;
     assert!(error(&blank).contains("2 pages hold no text"), "{blank:?}");
     let whole = two_pages("Total", "12");
-    let mut broken: Vec<Vec<u8>> = vec![
-        b"%PDF-".to_vec(),
-        b"%PDF-1.7\ngarbage".to_vec(),
-        b"%PDF-1.4\n%%EOF".to_vec(),
-    ];
+    let mut broken: Vec<Vec<u8>> = vec![b"%PDF-".to_vec(), b"%PDF-1.7\ngarbage".to_vec(), b"%PDF-1.4\n%%EOF".to_vec()];
     broken.extend((1..8).map(|eighth| whole[..whole.len() * eighth / 8].to_vec()));
     for bytes in broken {
         let outcome = read(&bytes).await;
-        assert!(
-            error(&outcome).starts_with("read_file: /workspace/in.pdf is a PDF, but it "),
-            "{outcome:?}"
-        );
+        assert!(error(&outcome).starts_with("read_file: /workspace/in.pdf is a PDF, but it "), "{outcome:?}");
     }
 }
 
 async fn hostile_files_kill_only_their_reader() {
     // A form that draws itself: the library recurses until its stack is gone, which no panic handler survives.
-    let endless = pdf(&one_page(
-        "/X Do",
-        &[stream(
-            "/Subtype /Form /Resources << /XObject << /X 6 0 R >> >>",
-            "/X Do",
-        )],
-    ));
+    let endless =
+        pdf(&one_page("/X Do", &[stream("/Subtype /Form /Resources << /XObject << /X 6 0 R >> >>", "/X Do")]));
     let outcome = read(&endless).await;
-    assert!(
-        error(&outcome).contains("damaged, or needs more time or memory"),
-        "{outcome:?}"
-    );
-    let nested = [
-        pdf(&one_page(&"[".repeat(200_000), &[])),
-        pdf(&[&*catalog(), &"[".repeat(200_000), &"<<".repeat(200_000)]),
-    ];
+    assert!(error(&outcome).contains("damaged, or needs more time or memory"), "{outcome:?}");
+    let nested =
+        [pdf(&one_page(&"[".repeat(200_000), &[])), pdf(&[&*catalog(), &"[".repeat(200_000), &"<<".repeat(200_000)])];
     for bytes in nested {
         let outcome = read(&bytes).await;
         assert!(matches!(outcome, Outcome::Ok(_) | Outcome::Error(_)));
@@ -94,23 +74,12 @@ fn error(outcome: &Outcome) -> &str {
 async fn read(bytes: &[u8]) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspaces::new(dir.path().join("sandboxes")).open("s");
-    workspace
-        .write(&SandboxPath::parse_file("in.pdf").unwrap(), bytes)
-        .unwrap();
+    workspace.write(&SandboxPath::parse_file("in.pdf").unwrap(), bytes).unwrap();
     let tools = Toolbox::new(workspace, PdfReader::new(std::env::current_exe().unwrap()));
-    let Value::Object(arguments) = json!({"path": "in.pdf"}) else {
-        unreachable!("an object")
-    };
-    let call = ToolCall {
-        id: "c".into(),
-        key: uuid::Uuid::nil(),
-        name: "read_file".into(),
-        arguments,
-        replay: Replay::Safe,
-    };
-    tokio::time::timeout(Duration::from_mins(1), tools.call(&call))
-        .await
-        .unwrap()
+    let Value::Object(arguments) = json!({"path": "in.pdf"}) else { unreachable!("an object") };
+    let call =
+        ToolCall { id: "c".into(), key: uuid::Uuid::nil(), name: "read_file".into(), arguments, replay: Replay::Safe };
+    tokio::time::timeout(Duration::from_mins(1), tools.call(&call)).await.unwrap()
 }
 
 /// A PDF of these objects, numbered from 1; the first is the catalog.
@@ -126,12 +95,7 @@ fn pdf(objects: &[impl AsRef<str>]) -> Vec<u8> {
     for place in &places {
         writeln!(bytes, "{place:010} 00000 n ").unwrap();
     }
-    write!(
-        bytes,
-        "trailer << /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n",
-        places.len() + 1
-    )
-    .unwrap();
+    write!(bytes, "trailer << /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n", places.len() + 1).unwrap();
     bytes
 }
 

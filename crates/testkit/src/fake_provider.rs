@@ -10,27 +10,26 @@ mod anthropic;
 mod chat;
 mod gemini;
 mod openai;
+mod play;
 mod reply;
 mod request;
 mod responses;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use self::reply::{FakeCall, FakeStop, FakeUsage, Reply, Step};
+pub use self::reply::{Arguments, FakeCall, FakeStop, FakeUsage, Reply, Step};
 pub use self::request::{Asked, FakeWire};
 
 /// Requests that are kept for assertions; a crash test makes more than anyone wants to read.
@@ -44,17 +43,20 @@ pub struct FakeProvider {
     server: JoinHandle<()>,
 }
 
+/// A step made of a request.
+pub type Rule = Box<dyn Fn(&Asked) -> Step + Send + Sync>;
+
 /// Where its answers come from.
 pub enum Behaviour {
     /// One step for each request, in order; 500 when there is none left.
     Script(Vec<Step>),
     /// A step for each request, made of it.
-    Rule(Box<dyn Fn(&Asked) -> Step + Send + Sync>),
+    Rule(Rule),
 }
 
 struct Shared {
     script: Mutex<VecDeque<Step>>,
-    rule: Option<Box<dyn Fn(&Asked) -> Step + Send + Sync>>,
+    rule: Option<Rule>,
     asked: Mutex<VecDeque<Asked>>,
 }
 
@@ -130,7 +132,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if request.method() == Method::GET && request.uri().path() == "/v1/models" {
-        let models = json!({ "object": "list", "data": [{ "id": openai::LOCAL_MODEL, "object": "model", "owned_by": "fake" }] });
+        let models =
+            json!({ "object": "list", "data": [{ "id": openai::LOCAL_MODEL, "object": "model", "owned_by": "fake" }] });
         return json_response(StatusCode::OK, &models);
     }
     let Some((wire, model)) = wire(&request) else {
@@ -139,7 +142,10 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let asked = Asked {
         wire,
         model: model.unwrap_or_else(|| body["model"].as_str().unwrap_or_default().to_owned()),
@@ -158,7 +164,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         }
         kept.push_back(asked.clone());
     }
-    play(wire, &asked.model, answer).await
+    play::play(wire, &asked.model, answer).await
 }
 
 impl Shared {
@@ -231,80 +237,6 @@ impl FakeWire {
             Self::Chat | Self::Gemini => format!("data: {error}\n\n"),
         }
     }
-}
-
-async fn play(wire: FakeWire, model: &str, step: Step) -> Response {
-    let bytes = |reply: &Reply, end: usize| {
-        let all = wire.events(model, reply).concat().into_bytes();
-        Bytes::copy_from_slice(&all[..end.min(all.len())])
-    };
-    match step {
-        Step::Answer(reply) => events(wire.events(model, &reply)),
-        Step::Status(status, headers, body) => {
-            let mut response = json_response(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), &body);
-            for (name, value) in headers {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    response.headers_mut().insert(HeaderName::from_static(name), value);
-                }
-            }
-            response
-        }
-        Step::CutAfter(reply, end) => {
-            let first = stream::iter([Ok(bytes(&reply, end))]);
-            // What is written leaves before the connection breaks.
-            let broken = stream::once(async {
-                tokio::task::yield_now().await;
-                Err(io::Error::from(io::ErrorKind::ConnectionReset))
-            });
-            event_stream(Body::from_stream(first.chain(broken)))
-        }
-        Step::EndAfter(reply, end) => event_stream(Body::from(bytes(&reply, end))),
-        Step::NoEnd(reply) => {
-            let mut all = wire.events(model, &reply);
-            all.pop();
-            events(all)
-        }
-        Step::ErrorEvent(reply, error) => {
-            let mut all = wire.events(model, &reply);
-            all.truncate(1);
-            all.push(wire.error_event(&error));
-            events(all)
-        }
-        Step::Garbage => event_stream(Body::from(&b"data: {\"]\xc3\x28\0 not json\n\n\xff\xfe\n\ndata: [[[\n\n"[..])),
-        Step::Hang => event_stream(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())),
-        Step::Silence => std::future::pending().await,
-        Step::Endless => {
-            let all = wire.events(model, &Reply::text("and so on").piece(100));
-            let word = all.iter().position(|event| event.contains("and so on")).unwrap_or(0);
-            // The first event with words is the one that holds a piece of them.
-            let (head, rest) = (all[..=word].to_vec(), all[word].clone());
-            let endless = stream::iter(head).chain(stream::repeat(rest));
-            event_stream(Body::from_stream(endless.map(Ok::<_, Infallible>)))
-        }
-        Step::EndlessLine => {
-            let more = stream::repeat(Bytes::from_static(&[b'a'; 8192]));
-            event_stream(Body::from_stream(more.map(Ok::<_, Infallible>)))
-        }
-        Step::Delay(time, next) => {
-            tokio::time::sleep(time).await;
-            Box::pin(play(wire, model, *next)).await
-        }
-    }
-}
-
-/// Each event leaves by itself.
-fn events(all: Vec<String>) -> Response {
-    let separate = stream::iter(all).then(|event| async {
-        tokio::task::yield_now().await;
-        Ok::<_, Infallible>(event)
-    });
-    event_stream(Body::from_stream(separate))
-}
-
-fn event_stream(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

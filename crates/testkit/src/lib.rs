@@ -7,8 +7,8 @@
 //! **May not** be a dependency of anything that ships, nor hold a rule of its own: what is right is
 //! said by the published contract and by the rooms themselves.
 
-pub mod checker;
 pub mod ambient;
+pub mod checker;
 pub mod fake_provider;
 pub mod schemas;
 pub mod scripted;

@@ -14,10 +14,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-const DOCUMENTS: [&str; 2] = [
-    include_str!("../schemas/seed.json"),
-    include_str!("../schemas/runs.json"),
-];
+const DOCUMENTS: [&str; 2] = [include_str!("../schemas/seed.json"), include_str!("../schemas/runs.json")];
 
 /// The published operations, their schemas compiled.
 pub struct Contract {
@@ -51,9 +48,7 @@ impl Contract {
             None if status >= 400 => &self.error,
             None => return Err(format!("{name} declares no answer {status}")),
         };
-        schema
-            .check(body)
-            .map_err(|wrong| format!("{name}, answer {status}: {wrong}"))
+        schema.check(body).map_err(|wrong| format!("{name}, answer {status}: {wrong}"))
     }
 
     /// Whether `body` is a request that the operation takes. An error also when the operation takes
@@ -92,9 +87,7 @@ impl Contract {
 
 impl Operation {
     fn compile(operation: &Value) -> Result<Self, String> {
-        let request = json_schema(&operation["requestBody"])
-            .map(Schema::compile)
-            .transpose()?;
+        let request = json_schema(&operation["requestBody"]).map(Schema::compile).transpose()?;
         let mut responses = BTreeMap::new();
         for (status, response) in members(&operation["responses"]) {
             let code = status.parse().map_err(|_| format!("`{status}` is no status"))?;
@@ -139,9 +132,7 @@ impl Schema {
                 .map(|validator| (reading, validator))
                 .map_err(|err| err.to_string())
         };
-        Ok(Self {
-            readings: [compiled(Reading::Strict)?, compiled(Reading::Lenient)?],
-        })
+        Ok(Self { readings: [compiled(Reading::Strict)?, compiled(Reading::Lenient)?] })
     }
 
     fn check(&self, body: &Value) -> Result<(), String> {

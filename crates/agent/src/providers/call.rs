@@ -46,7 +46,12 @@ pub(super) async fn call(
     timeout(limit, whole).await.unwrap_or_else(|_| Err(failure::too_slow(&who, limit)))
 }
 
-fn http_request(clients: &Clients, defaults: &ModelDefaults, route: &Route<'_>, request: &TurnRequest<'_>) -> RequestBuilder {
+fn http_request(
+    clients: &Clients,
+    defaults: &ModelDefaults,
+    route: &Route<'_>,
+    request: &TurnRequest<'_>,
+) -> RequestBuilder {
     let turns = talk::turns(request, route);
     let limit = request.sampling.max_output_tokens.or(defaults.max_output_tokens);
     let (path, body) = match route.wire {
@@ -91,7 +96,13 @@ async fn error_body(mut response: Response) -> String {
 }
 
 /// Reads the stream to its final event.
-async fn receive(response: Response, wire: Wire, idle: Duration, max_bytes: u64, who: &Who<'_>) -> Result<Draft, ModelFailure> {
+async fn receive(
+    response: Response,
+    wire: Wire,
+    idle: Duration,
+    max_bytes: u64,
+    who: &Who<'_>,
+) -> Result<Draft, ModelFailure> {
     let mut stream = response.bytes_stream();
     let mut reader = Reader::new(wire);
     let mut decoder = Decoder::default();
@@ -146,7 +157,8 @@ impl Reader {
         if let (State::Chat(_), b"[DONE]") = (&self.state, data.trim_ascii()) {
             return Ok(true);
         }
-        let event: Value = serde_json::from_slice(data).map_err(|_| failure::cut(who, "it is not in the provider's format"))?;
+        let event: Value =
+            serde_json::from_slice(data).map_err(|_| failure::cut(who, "it is not in the provider's format"))?;
         let read = match &mut self.state {
             State::Messages(state) => state.read(&event, &mut self.draft),
             State::Responses(state) => state.read(&event, &mut self.draft),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::route::Route;
 
 /// Marks what `route` gave us to keep; `None` for nothing.
-pub(super) fn write(kept: Value, route: &Route<'_>) -> Option<Value> {
+pub(super) fn write(kept: &Value, route: &Route<'_>) -> Option<Value> {
     (!kept.is_null()).then(|| json!({ "service": route.service.to_string(), "wire": route.wire, "kept": kept }))
 }
 

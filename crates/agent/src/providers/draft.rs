@@ -65,7 +65,12 @@ pub(super) enum Read {
 
 impl Draft {
     /// The answer, if it is whole.
-    pub(super) fn finish(self, request: &TurnRequest<'_>, route: &Route<'_>, who: &Who<'_>) -> Result<Answer, ModelFailure> {
+    pub(super) fn finish(
+        self,
+        request: &TurnRequest<'_>,
+        route: &Route<'_>,
+        who: &Who<'_>,
+    ) -> Result<Answer, ModelFailure> {
         let stop = match self.end {
             Some(End::Stop(_)) if !self.refusal.is_empty() => Stop::Refused,
             Some(End::Stop(stop)) => stop,
@@ -87,7 +92,7 @@ impl Draft {
             stop,
             model: self.model.unwrap_or_else(|| route.model.clone()),
             usage: Usage { cost_micro_usd, ..self.usage },
-            carry: carry::write(self.kept, route),
+            carry: carry::write(&self.kept, route),
         })
     }
 }
@@ -140,7 +145,8 @@ impl Price {
     )]
     fn of(self, usage: &Usage) -> u64 {
         let fresh = usage.input_tokens.saturating_sub(usage.cached_tokens) as f64;
-        let cost = fresh * self.input + usage.cached_tokens as f64 * self.cached + usage.output_tokens as f64 * self.output;
+        let cost =
+            fresh * self.input + usage.cached_tokens as f64 * self.cached + usage.output_tokens as f64 * self.output;
         cost.round() as u64
     }
 }

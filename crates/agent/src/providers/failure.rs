@@ -7,11 +7,8 @@ use std::time::Duration;
 
 use domain::runs::ModelFailure;
 use domain::turns::Stop;
-use genai::webc::StreamTimeout;
-use genai::{BoxError, Error};
 use serde_json::Value;
 
-use super::retry_after;
 use super::route::Route;
 use crate::settings::{Key, Service};
 
@@ -55,11 +52,6 @@ pub(super) fn no_model(name: &str, model: &str, service: Service) -> ModelFailur
     ModelFailure { code: "no_model".to_owned(), message, retryable: false, retry_after_ms: None }
 }
 
-/// The request could not even be put together.
-pub(super) fn unsendable(who: &Who<'_>, error: &Error) -> ModelFailure {
-    who.fail("model_refused_request", false, &format!("was not asked: {}", shorten(&error.to_string())))
-}
-
 /// The stream broke off.
 pub(super) fn cut(who: &Who<'_>, how: &str) -> ModelFailure {
     who.fail("model_stream_cut", true, &format!("sent no whole answer: {how}"))
@@ -82,32 +74,21 @@ pub(super) fn malformed_call(who: &Who<'_>, tool: &str, stop: Stop) -> ModelFail
     who.fail("malformed_tool_call", true, &what)
 }
 
-/// An error of the stream; `verdict` is an event that says more than the library passes on.
-pub(super) fn of_stream(who: &Who<'_>, error: &Error, verdict: Option<&Value>) -> ModelFailure {
-    if let Some(event) = verdict {
-        return of_event(who, event);
-    }
-    match error {
-        Error::WebStream { error, .. } => of_transport(who, error),
-        Error::ChatResponse { body, .. } => of_event(who, body),
-        _ => cut(who, "it is not in the provider's format"),
-    }
+/// Not a byte for too long.
+pub(super) fn silent(who: &Who<'_>) -> ModelFailure {
+    who.fail("model_timed_out", true, "went silent")
 }
 
-fn of_transport(who: &Who<'_>, error: &BoxError) -> ModelFailure {
-    if let Some(Error::HttpError { status, body, headers, .. }) = error.downcast_ref::<Error>() {
-        return of_status(who, status.as_u16(), body, retry_after::read(headers, body));
-    }
-    if error.is::<StreamTimeout>() {
-        return who.fail("model_timed_out", true, "went silent");
-    }
-    match error.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_builder() => unsendable(who, &Error::Internal(root(error))),
-        Some(error) if error.is_connect() => {
-            who.fail("model_unreachable", true, &format!("cannot be reached: {}", shorten(&root(error))))
-        }
-        Some(error) if error.is_request() => who.fail("model_unreachable", true, "closed the connection without an answer"),
-        _ => cut(who, "the connection broke"),
+/// The connection could not be made, or did not last.
+pub(super) fn transport(who: &Who<'_>, error: &reqwest::Error) -> ModelFailure {
+    if error.is_builder() {
+        who.fail("model_refused_request", false, &format!("was not asked: {}", shorten(&root(error))))
+    } else if error.is_connect() {
+        who.fail("model_unreachable", true, &format!("cannot be reached: {}", shorten(&root(error))))
+    } else if error.is_request() {
+        who.fail("model_unreachable", true, "closed the connection without an answer")
+    } else {
+        cut(who, "the connection broke")
     }
 }
 
@@ -116,14 +97,16 @@ fn root(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), root)
 }
 
-fn of_status(who: &Who<'_>, status: u16, body: &str, retry_after_ms: Option<u64>) -> ModelFailure {
+/// An HTTP status that is no success, with the words that came with it.
+pub(super) fn of_status(who: &Who<'_>, status: u16, body: &str, retry_after_ms: Option<u64>) -> ModelFailure {
     let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
     let (code, retryable) = judge(Some(status), &body);
     let what = format!("answered {status}: {}", words(&body));
     ModelFailure { retry_after_ms: retry_after_ms.filter(|_| retryable), ..who.fail(code, retryable, &what) }
 }
 
-fn of_event(who: &Who<'_>, body: &Value) -> ModelFailure {
+/// An event that says why there will be no answer.
+pub(super) fn of_event(who: &Who<'_>, body: &Value) -> ModelFailure {
     let (code, retryable) = judge(None, body);
     who.fail(code, retryable, &format!("broke off its answer: {}", words(body)))
 }

@@ -1,4 +1,4 @@
-//! The HTTP clients under the provider library, and its one entry.
+//! The HTTP clients that models are called with.
 //!
 //! Both clients refuse redirects, so that a key never follows one to another host, and compressed answers, so that a small answer cannot
 //! unpack into a large one.
@@ -16,23 +16,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     /// Goes through `HTTPS_PROXY` and its relatives where the operator set them.
-    far: genai::Client,
+    far: reqwest::Client,
     /// Never asks a proxy: it would look for the address on its own machine.
-    near: genai::Client,
+    near: reqwest::Client,
 }
 
 impl Clients {
     pub(super) fn new() -> Result<Self, NoClient> {
-        let client = |builder: reqwest::ClientBuilder| {
-            let http = builder.build().map_err(|error| NoClient::new(&error))?;
-            genai::Client::builder().with_reqwest(http).build().map_err(|error| NoClient::new(&error))
-        };
-        Ok(Self { far: client(builder())?, near: client(builder().no_proxy())? })
+        Ok(Self { far: build(builder())?, near: near()? })
     }
 
-    pub(super) fn for_endpoint(&self, endpoint: &Endpoint) -> &genai::Client {
+    pub(super) fn for_endpoint(&self, endpoint: &Endpoint) -> &reqwest::Client {
         if is_near(endpoint) { &self.near } else { &self.far }
     }
+}
+
+/// A client for this machine.
+pub(crate) fn near() -> Result<reqwest::Client, NoClient> {
+    build(builder().no_proxy())
 }
 
 /// There is no talking to models on this machine.
@@ -40,14 +41,11 @@ impl Clients {
 #[error("cannot set up the HTTP client for models: {0}")]
 pub struct NoClient(String);
 
-impl NoClient {
-    pub(crate) fn new(cause: &dyn std::error::Error) -> Self {
-        Self(cause.to_string())
-    }
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, NoClient> {
+    builder.build().map_err(|error| NoClient(error.to_string()))
 }
 
-/// What every client of this crate starts from.
-pub(crate) fn builder() -> reqwest::ClientBuilder {
+fn builder() -> reqwest::ClientBuilder {
     // Installed once in a process; later attempts fail harmlessly.
     let _already = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).no_gzip()

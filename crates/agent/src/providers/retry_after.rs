@@ -28,7 +28,11 @@ fn in_body(body: &str) -> Option<u64> {
     millis(delay.strip_suffix('s')?, 1000.0)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative by the check; too large a number saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative by the check; too large a number saturates"
+)]
 fn millis(number: &str, unit: f64) -> Option<u64> {
     let number: f64 = number.parse().ok()?;
     (number >= 0.0).then(|| (number * unit).round() as u64)

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn chunks_may_end_anywhere() {
-        let text = "event: a\r\ndata: {\"t\":\r\ndata: \"ü\"}\r\n\r\n: ping\n\ndata:two\n\nid: 7\n\ndata: last".as_bytes();
+        let text =
+            "event: a\r\ndata: {\"t\":\r\ndata: \"ü\"}\r\n\r\n: ping\n\ndata:two\n\nid: 7\n\ndata: last".as_bytes();
         for size in 1..=text.len() {
             let mut decoder = Decoder::default();
             let mut events: Vec<_> = text.chunks(size).flat_map(|chunk| decoder.feed(chunk)).collect();

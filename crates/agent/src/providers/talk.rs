@@ -118,7 +118,8 @@ fn add_seed(turns: &mut Vec<Turn<'_>>, seed: &SeedTurn) {
         Speaker::User => add_user(turns, parts),
         Speaker::Assistant => {
             // No wire lets a model show pictures.
-            let texts = parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
+            let texts =
+                parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
             let text = texts.collect::<Vec<_>>().join("\n\n");
             turns.push(Turn::Assistant { text, calls: &[], kept: None });
         }
@@ -134,10 +135,9 @@ fn add_user(turns: &mut Vec<Turn<'_>>, parts: Vec<Part>) {
 
 fn result<'a>(id: &'a str, name: &'a str, outcome: &Outcome, pictures: &dyn Pictures) -> ToolResult<'a> {
     let picture = match outcome {
-        Outcome::Image(image) => pictures.bytes(image).map(|bytes| Picture::Bytes {
-            media_type: image.media_type.clone(),
-            base64: STANDARD.encode(bytes),
-        }),
+        Outcome::Image(image) => pictures
+            .bytes(image)
+            .map(|bytes| Picture::Bytes { media_type: image.media_type.clone(), base64: STANDARD.encode(bytes) }),
         _ => None,
     };
     let text = match outcome {

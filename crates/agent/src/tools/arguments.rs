@@ -10,11 +10,7 @@ pub(super) fn parse<T: DeserializeOwned>(call: &ToolCall) -> Result<T, String> {
     serde_path_to_error::deserialize(Value::Object(call.arguments.clone())).map_err(|error| {
         let at = error.path().to_string();
         // At the top level serde itself names the argument that is missing or unknown.
-        if at == "." {
-            error.into_inner().to_string()
-        } else {
-            format!("argument {at:?}: {}", error.into_inner())
-        }
+        if at == "." { error.into_inner().to_string() } else { format!("argument {at:?}: {}", error.into_inner()) }
     })
 }
 

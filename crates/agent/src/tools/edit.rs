@@ -49,12 +49,7 @@ pub(super) fn spec() -> ToolSpec {
 
 /// Returns `{"path", "replaced": n}`.
 pub(super) async fn run(workspace: Workspace, call: &ToolCall) -> Answer {
-    let Arguments {
-        path,
-        old,
-        new,
-        replace_all,
-    } = arguments::parse(call)?;
+    let Arguments { path, old, new, replace_all } = arguments::parse(call)?;
     let path = arguments::file(&path)?;
     if old.is_empty() || old == new {
         return Err("argument \"old\": expected a text that is not empty and not the same as \"new\"".into());

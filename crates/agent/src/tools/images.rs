@@ -20,12 +20,7 @@ pub(super) fn media_type(bytes: &[u8]) -> Option<&'static str> {
 
 /// The picture by content, so that later turns show these bytes or none.
 pub(super) fn reference(path: String, media_type: &str, bytes: &[u8]) -> ImageRef {
-    ImageRef {
-        path,
-        media_type: media_type.into(),
-        sha256: sha256_hex(bytes),
-        size_bytes: bytes.len() as u64,
-    }
+    ImageRef { path, media_type: media_type.into(), sha256: sha256_hex(bytes), size_bytes: bytes.len() as u64 }
 }
 
 /// Words for a file that is neither text nor picture nor PDF.

@@ -56,10 +56,7 @@ enum Report {
 impl PdfReader {
     /// Readers made of `program`, whose `main` must hand over to [`child::main`] when its only argument is [`READER_ARGUMENT`].
     pub fn new(program: PathBuf) -> Self {
-        Self {
-            program: Arc::new(program),
-            slots: Arc::new(Semaphore::new(READERS)),
-        }
+        Self { program: Arc::new(program), slots: Arc::new(Semaphore::new(READERS)) }
     }
 
     /// Reads one file. Dropping the future kills the reader.
@@ -67,15 +64,8 @@ impl PdfReader {
     /// # Errors
     /// Why there is no text, as the second half of a sentence about the PDF.
     pub(super) async fn read(&self, file: File) -> Result<Document, String> {
-        let _slot = self
-            .slots
-            .acquire()
-            .await
-            .map_err(|closed| format!("no reader can start: {closed}"))?;
-        let mut reader = Killed(
-            self.start(file)
-                .map_err(|error| format!("its reader does not start: {error}"))?,
-        );
+        let _slot = self.slots.acquire().await.map_err(|closed| format!("no reader can start: {closed}"))?;
+        let mut reader = Killed(self.start(file).map_err(|error| format!("its reader does not start: {error}"))?);
         let output = reader.0.stdout.take().ok_or("its reader has no output")?;
         let reading = tokio::task::spawn_blocking(move || {
             let mut bytes = vec![];
@@ -84,10 +74,8 @@ impl PdfReader {
         let Ok(read) = tokio::time::timeout(PATIENCE, reading).await else {
             return Err(format!("it takes longer than {} seconds to read", PATIENCE.as_secs()));
         };
-        let bytes = read
-            .map_err(std::io::Error::other)
-            .flatten()
-            .map_err(|error| format!("its reader broke: {error}"))?;
+        let bytes =
+            read.map_err(std::io::Error::other).flatten().map_err(|error| format!("its reader broke: {error}"))?;
         understand(&bytes)
     }
 
@@ -110,10 +98,8 @@ pub(super) fn is_pdf(bytes: &[u8]) -> bool {
 
 fn understand(output: &[u8]) -> Result<Document, String> {
     // The report follows the last NUL, which JSON itself never holds. Without one the reader died first.
-    let report = output
-        .iter()
-        .rposition(|byte| *byte == 0)
-        .and_then(|at| serde_json::from_slice(&output[at + 1..]).ok());
+    let report =
+        output.iter().rposition(|byte| *byte == 0).and_then(|at| serde_json::from_slice(&output[at + 1..]).ok());
     match report {
         Some(Report::Read(document)) => Ok(document),
         Some(Report::Refused(why)) => Err(why),

@@ -63,19 +63,14 @@ pub(super) fn spec() -> ToolSpec {
 pub(super) fn run(call: &ToolCall) -> Answer {
     let Arguments { items } = arguments::parse(call)?;
     if items.is_empty() || items.len() > ITEMS_MAX {
-        return Err(format!(
-            "argument \"items\": expected 1 to {ITEMS_MAX} steps, not {}",
-            items.len()
-        ));
+        return Err(format!("argument \"items\": expected 1 to {ITEMS_MAX} steps, not {}", items.len()));
     }
     if let Some(empty) = items.iter().position(|item| item.text.trim().is_empty()) {
         return Err(format!("argument \"items[{empty}].text\": expected the step in words"));
     }
     let lines: Vec<String> = items.iter().map(line).collect();
     let done = items.iter().filter(|item| item.status == Status::Done).count();
-    Ok(Outcome::Ok(
-        json!({ "plan": lines.join("\n"), "done": done, "total": items.len() }),
-    ))
+    Ok(Outcome::Ok(json!({ "plan": lines.join("\n"), "done": done, "total": items.len() })))
 }
 
 fn line(item: &Item) -> String {
@@ -85,8 +80,5 @@ fn line(item: &Item) -> String {
         Status::Done => 'x',
     };
     // One step, one line, whatever the model put in between.
-    format!(
-        "[{mark}] {}",
-        item.text.split_whitespace().collect::<Vec<_>>().join(" ")
-    )
+    format!("[{mark}] {}", item.text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

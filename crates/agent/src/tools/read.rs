@@ -58,10 +58,7 @@ pub(super) async fn run(workspace: Workspace, pdf: &PdfReader, call: &ToolCall) 
         Content::Shown(outcome) => Ok(outcome),
         Content::Text(text) => text::window(&shown, &text, offset, limit).map(Outcome::Ok),
         Content::Pdf(file) => {
-            let document = pdf
-                .read(file)
-                .await
-                .map_err(|why| format!("{shown} is a PDF, but {why}"))?;
+            let document = pdf.read(file).await.map_err(|why| format!("{shown} is a PDF, but {why}"))?;
             let mut window = text::window(&shown, &document.text, offset, limit)?;
             window["pages"] = document.pages.into();
             Ok(Outcome::Ok(window))
@@ -73,27 +70,15 @@ fn open(workspace: &Workspace, path: &SandboxPath) -> Result<Content, String> {
     let bytes = workspace.read(path).map_err(|error| error.to_string())?;
     if let Some(media_type) = images::media_type(&bytes) {
         return match bytes.len() {
-            ..=IMAGE_MAX => Ok(Content::Shown(Outcome::Image(images::reference(
-                path.to_string(),
-                media_type,
-                &bytes,
-            )))),
-            size => Err(format!(
-                "{path} is a picture of {size} bytes; at most {IMAGE_MAX} can be shown"
-            )),
+            ..=IMAGE_MAX => Ok(Content::Shown(Outcome::Image(images::reference(path.to_string(), media_type, &bytes)))),
+            size => Err(format!("{path} is a picture of {size} bytes; at most {IMAGE_MAX} can be shown")),
         };
     }
     if pdf::is_pdf(&bytes) {
-        return workspace
-            .file(path)
-            .map(|(file, _)| Content::Pdf(file))
-            .map_err(|error| error.to_string());
+        return workspace.file(path).map(|(file, _)| Content::Pdf(file)).map_err(|error| error.to_string());
     }
     let size = bytes.len();
-    text::decode(bytes).map(Content::Text).map_err(|bytes| {
-        format!(
-            "{path} cannot be shown: it is {} ({size} bytes)",
-            images::binary_kind(&bytes)
-        )
-    })
+    text::decode(bytes)
+        .map(Content::Text)
+        .map_err(|bytes| format!("{path} cannot be shown: it is {} ({size} bytes)", images::binary_kind(&bytes)))
 }

@@ -13,28 +13,17 @@ const WINDOW_LINES: usize = 2_000;
 pub(super) fn window(path: &str, text: &str, offset: usize, limit: Option<usize>) -> Result<Value, String> {
     let lines = text.lines().count();
     if offset > lines.max(1) {
-        return Err(format!(
-            "argument \"offset\": {path} has {lines} lines; expected at most {}",
-            lines.max(1)
-        ));
+        return Err(format!("argument \"offset\": {path} has {lines} lines; expected at most {}", lines.max(1)));
     }
     let mut content = String::new();
     let mut taken = 0;
     let mut note = None;
-    for line in text
-        .split_inclusive('\n')
-        .skip(offset - 1)
-        .take(limit.unwrap_or(WINDOW_LINES))
-    {
+    for line in text.split_inclusive('\n').skip(offset - 1).take(limit.unwrap_or(WINDOW_LINES)) {
         if content.len() + line.len() > WINDOW_BYTES {
             if taken == 0 {
                 content.push_str(&line[..line.floor_char_boundary(WINDOW_BYTES)]);
                 taken = 1;
-                note = Some(format!(
-                    "line {offset} has {} bytes and is cut after {}",
-                    line.len(),
-                    content.len()
-                ));
+                note = Some(format!("line {offset} has {} bytes and is cut after {}", line.len(), content.len()));
             }
             break;
         }
@@ -76,10 +65,7 @@ mod tests {
     fn a_window_says_what_it_leaves_out() {
         let text = "line 1\nline 2\nline 3\nline 4\nline 5\n";
         let all = window("/workspace/a", text, 1, None).unwrap();
-        assert_eq!(
-            all,
-            json!({"path": "/workspace/a", "content": text, "first_line": 1, "lines": 5})
-        );
+        assert_eq!(all, json!({"path": "/workspace/a", "content": text, "first_line": 1, "lines": 5}));
         let middle = window("/workspace/a", text, 2, Some(2)).unwrap();
         assert_eq!(middle["content"], "line 2\nline 3\n");
         assert_eq!(middle["note"], "lines 4 to 5 are not shown; read on with offset 4");

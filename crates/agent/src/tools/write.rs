@@ -38,11 +38,6 @@ pub(super) async fn run(workspace: Workspace, call: &ToolCall) -> Answer {
     let Arguments { path, content } = arguments::parse(call)?;
     let path = arguments::file(&path)?;
     let written = json!({ "path": path.to_string(), "size_bytes": content.len() });
-    blocking(move || {
-        workspace
-            .write(&path, content.as_bytes())
-            .map_err(|error| error.to_string())
-    })
-    .await?;
+    blocking(move || workspace.write(&path, content.as_bytes()).map_err(|error| error.to_string())).await?;
     Ok(Outcome::Ok(written))
 }

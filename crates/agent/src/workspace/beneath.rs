@@ -44,9 +44,9 @@ pub(super) fn folder(start: Dir, names: &[String], shown: &SandboxPath) -> Resul
 
 /// Makes the missing folders, one in another, and enters them.
 pub(super) fn make(start: Dir, missing: &[String], shown: &SandboxPath) -> Result<Dir, FileError> {
-    missing.iter().try_fold(start, |dir, name| {
-        make_one(&dir, name).map_err(|error| no_folder(&dir, name, shown, error))
-    })
+    missing
+        .iter()
+        .try_fold(start, |dir, name| make_one(&dir, name).map_err(|error| no_folder(&dir, name, shown, error)))
 }
 
 /// Makes one folder unless it is there, durably, and enters it.
@@ -115,15 +115,7 @@ pub(super) fn list(dir: &Dir, shown: &SandboxPath) -> Result<Vec<FileInfo>, File
             continue;
         }
         let size = if is_dir { 0 } else { metadata.len() };
-        found.insert(
-            name.clone(),
-            FileInfo {
-                name,
-                path,
-                is_dir,
-                size,
-            },
-        );
+        found.insert(name.clone(), FileInfo { name, path, is_dir, size });
         if found.len() > LIST_MAX {
             found.pop_last();
         }
@@ -148,10 +140,7 @@ fn no_folder(dir: &Dir, name: &str, shown: &SandboxPath, error: io::Error) -> Fi
 
 fn plain(metadata: &Metadata, shown: &SandboxPath) -> Result<(), FileError> {
     match oddity(metadata) {
-        Some(found) => Err(FileError::NotAFile {
-            path: shown.to_string(),
-            found,
-        }),
+        Some(found) => Err(FileError::NotAFile { path: shown.to_string(), found }),
         None => Ok(()),
     }
 }

@@ -55,9 +55,6 @@ pub enum FileError {
 
 impl FileError {
     pub(super) fn io(path: &impl Display, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_string(),
-            source,
-        }
+        Self::Io { path: path.to_string(), source }
     }
 }

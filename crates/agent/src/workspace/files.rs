@@ -23,7 +23,9 @@ impl From<FileError> for sandboxes::FileError {
         match error {
             FileError::NotFound(path) => Self::NotFound(path),
             FileError::NotAFile { path, .. } => Self::WrongKind { path, expected: "a plain file" },
-            FileError::NotAFolder { path, .. } => Self::WrongKind { path, expected: "only folders above the last name" },
+            FileError::NotAFolder { path, .. } => {
+                Self::WrongKind { path, expected: "only folders above the last name" }
+            }
             FileError::TooLarge { path, max, .. } => Self::TooLarge { path, max },
             FileError::Quota(what) => Self::Quota(what),
             FileError::BadPath(what) => Self::NotFound(what),

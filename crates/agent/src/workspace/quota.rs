@@ -23,10 +23,7 @@ pub struct Quota {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self {
-            entries: 1_000,
-            bytes: 1 << 30,
-        }
+        Self { entries: 1_000, bytes: 1 << 30 }
     }
 }
 
@@ -44,15 +41,9 @@ impl Quota {
         let entries = used.entries.saturating_add(new_names);
         let bytes = used.bytes.saturating_sub(removed).saturating_add(added);
         Ok(if new_names > 0 && entries > self.entries {
-            Err(FileError::Quota(format!(
-                "it may hold {} files and folders; write into one that exists",
-                self.entries
-            )))
+            Err(FileError::Quota(format!("it may hold {} files and folders; write into one that exists", self.entries)))
         } else if added > removed && bytes > self.bytes {
-            Err(FileError::Quota(format!(
-                "it may hold {} bytes, and this would make {bytes}",
-                self.bytes
-            )))
+            Err(FileError::Quota(format!("it may hold {} bytes, and this would make {bytes}", self.bytes)))
         } else {
             Ok(())
         })

@@ -12,7 +12,7 @@ use super::support::{Ask, WIRES, providers};
 
 fn recorded() -> Reply {
     let arguments = json!({ "path": "/workspace/übersicht.csv", "content": "a;b\n1;2\n" });
-    Reply::text("I write.").call("call_1", "write_file", &arguments).call("call_2", "write_file", arguments).piece(24)
+    Reply::text("I write.").call("call_1", "write_file", &arguments).call("call_2", "write_file", &arguments).piece(24)
 }
 
 #[tokio::test]
@@ -71,7 +71,8 @@ fn check(wire: FakeWire, end: usize, length: usize, whole: &Answer, got: Result<
 
 #[tokio::test]
 async fn many_turns_at_a_time_do_not_mix() {
-    let fake = FakeProvider::with(|asked| Reply::text(format!("for {}", asked.body["messages"][1]["content"]))).await.unwrap();
+    let fake =
+        FakeProvider::with(|asked| Reply::text(format!("for {}", asked.body["messages"][1]["content"]))).await.unwrap();
     let providers = providers(&fake, "");
     let asks = (0..50).map(|number| {
         let mut ask = Ask::new("qwen3");

@@ -25,9 +25,15 @@ async fn parrot(bytes: &'static str) -> u16 {
 async fn local_server() -> FakeProvider {
     let rule = |asked: &Asked| match asked.body["stream"].as_bool() {
         Some(true) => Step::Answer(Reply::text("Streamed.")),
-        _ => Step::Status(200, Vec::new(), json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": "yes" } }] })),
+        _ => Step::Status(
+            200,
+            Vec::new(),
+            json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": "yes" } }] }),
+        ),
     };
-    FakeProvider::start(([127, 0, 0, 1], 0).into(), testkit::fake_provider::Behaviour::Rule(Box::new(rule))).await.unwrap()
+    FakeProvider::start(([127, 0, 0, 1], 0).into(), testkit::fake_provider::Behaviour::Rule(Box::new(rule)))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -36,10 +42,20 @@ async fn a_local_server_answers_every_name() {
     let odd = parrot("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n<html>hi!").await;
     let web = parrot("no http at all\r\n\r\n").await;
     let fake = local_server().await;
-    let ports = [(9, "nobody"), (silent.local_addr().unwrap().port(), "silent"), (odd, "odd"), (web, "web"), (fake.address().port(), "Ollama")];
+    let ports = [
+        (9, "nobody"),
+        (silent.local_addr().unwrap().port(), "silent"),
+        (odd, "odd"),
+        (web, "web"),
+        (fake.address().port(), "Ollama"),
+    ];
     let found = discover(ModelSettings::default(), &ports, None).await.unwrap();
     let base = fake.openai_url();
-    assert!(found.said.contains("\"fake-model\"") && found.said.contains(&base) && found.said.contains("Ollama"), "{}", found.said);
+    assert!(
+        found.said.contains("\"fake-model\"") && found.said.contains(&base) && found.said.contains("Ollama"),
+        "{}",
+        found.said
+    );
     assert_eq!(found.said.matches("Passed over").count(), 3, "{}", found.said);
     let probe = &fake.requests()[0];
     assert_eq!((&probe.body["max_tokens"], &probe.body["model"]), (&json!(8), &json!("fake-model")));

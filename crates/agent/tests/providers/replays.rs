@@ -11,13 +11,22 @@ const PIXELS: &str = "cGl4ZWxz";
 
 fn thoughtful() -> Reply {
     let path = json!({ "path": "a" });
-    Reply::text("I read.").thinking("dGhpbms").call("c1", "read_file", &path).call("c2", "read_file", &path).call("c3", "read_file", &path)
+    Reply::text("I read.").thinking("dGhpbms").call("c1", "read_file", &path).call("c2", "read_file", &path).call(
+        "c3",
+        "read_file",
+        &path,
+    )
 }
 
 #[tokio::test]
 async fn results_pictures_and_thoughts_go_back() {
     // What proves that the thoughts came back as the vendor wants them.
-    let proofs = ["\"signature\":\"c2lnbmVk\"", "\"encrypted_content\":\"dGhpbms\"", "\"reasoning_content\":\"dGhpbms\"", "\"thoughtSignature\":\"dGhpbms\""];
+    let proofs = [
+        "\"signature\":\"c2lnbmVk\"",
+        "\"encrypted_content\":\"dGhpbms\"",
+        "\"reasoning_content\":\"dGhpbms\"",
+        "\"thoughtSignature\":\"dGhpbms\"",
+    ];
     for ((wire, model), proof) in WIRES.into_iter().zip(proofs) {
         let model = if wire == FakeWire::Responses { "gpt-5.1" } else { model };
         let fake = FakeProvider::scripted([thoughtful().into(), Reply::text("Two.").into()]).await.unwrap();
@@ -25,7 +34,14 @@ async fn results_pictures_and_thoughts_go_back() {
         let mut ask = Ask::new(model);
         let answer = ask.turn(&providers).await.unwrap();
         assert_eq!((answer.text.as_str(), answer.calls.len()), ("I read.", 3), "{wire:?}");
-        ask.go_on(answer, [Outcome::Ok(json!({ "rows": 2 })), picture("/workspace/page.png"), Outcome::Error("no such file".to_owned())]);
+        ask.go_on(
+            answer,
+            [
+                Outcome::Ok(json!({ "rows": 2 })),
+                picture("/workspace/page.png"),
+                Outcome::Error("no such file".to_owned()),
+            ],
+        );
         assert_eq!(ask.turn(&providers).await.unwrap().text, "Two.", "{wire:?}");
         let asked = &fake.requests()[1];
         let body = asked.body.to_string();
@@ -68,7 +84,10 @@ async fn a_picture_that_changed_is_told_in_words() {
         ask.go_on(answer, [picture("/workspace/gone.png")]);
         ask.turn(&providers).await.unwrap();
         let body = fake.requests()[1].body.to_string();
-        assert!(body.contains("/workspace/gone.png has been changed or deleted") && !body.contains(PIXELS), "{wire:?}: {body}");
+        assert!(
+            body.contains("/workspace/gone.png has been changed or deleted") && !body.contains(PIXELS),
+            "{wire:?}: {body}"
+        );
     }
 }
 

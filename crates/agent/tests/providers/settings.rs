@@ -16,14 +16,24 @@ fn read(toml: &str, env: &[(&str, &str)]) -> Result<ModelSettings, SettingsError
 
 #[test]
 fn the_environment_is_read_as_the_vendors_do() {
-    let settings = read("", &[("ANTHROPIC_API_KEY", "a"), ("OPENAI_API_KEY", " "), ("GEMINI_API_KEY", "g"), ("GOOGLE_API_KEY", "wins")]).unwrap();
-    let known: Vec<_> = settings.services.iter().map(|(service, at)| (*service, at.base_url.as_str(), at.key.as_ref().unwrap().expose())).collect();
+    let settings = read(
+        "",
+        &[("ANTHROPIC_API_KEY", "a"), ("OPENAI_API_KEY", " "), ("GEMINI_API_KEY", "g"), ("GOOGLE_API_KEY", "wins")],
+    )
+    .unwrap();
+    let known: Vec<_> = settings
+        .services
+        .iter()
+        .map(|(service, at)| (*service, at.base_url.as_str(), at.key.as_ref().unwrap().expose()))
+        .collect();
     let expected = [
         (Service::Anthropic, "https://api.anthropic.com", "a"),
         (Service::Gemini, "https://generativelanguage.googleapis.com", "wins"),
     ];
     assert_eq!(known, expected, "an empty variable is none");
-    let local = read("", &[("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1/"), ("GEMINI_BASE_URL", "http://g.example/v1beta/")]).unwrap();
+    let local =
+        read("", &[("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1/"), ("GEMINI_BASE_URL", "http://g.example/v1beta/")])
+            .unwrap();
     assert_eq!(local.services[&Service::OpenAi].base_url, "http://127.0.0.1:8000/v1");
     assert_eq!(local.services[&Service::OpenAi].key, None);
     assert_eq!(local.services[&Service::Gemini].base_url, "http://g.example");
@@ -31,8 +41,14 @@ fn the_environment_is_read_as_the_vendors_do() {
 
 #[test]
 fn the_file_wins_value_by_value() {
-    let toml = "[providers.anthropic]\nbase_url = \"https://proxy.example\"\n[providers.openai]\napi_key_env = \"MINE\"\n";
-    let env = [("ANTHROPIC_API_KEY", "a"), ("ANTHROPIC_BASE_URL", "https://other.example"), ("OPENAI_API_KEY", "o"), ("MINE", "mine")];
+    let toml =
+        "[providers.anthropic]\nbase_url = \"https://proxy.example\"\n[providers.openai]\napi_key_env = \"MINE\"\n";
+    let env = [
+        ("ANTHROPIC_API_KEY", "a"),
+        ("ANTHROPIC_BASE_URL", "https://other.example"),
+        ("OPENAI_API_KEY", "o"),
+        ("MINE", "mine"),
+    ];
     let settings = read(toml, &env).unwrap();
     let anthropic = &settings.services[&Service::Anthropic];
     assert_eq!((anthropic.base_url.as_str(), anthropic.origin), ("https://proxy.example", Origin::File));
@@ -87,7 +103,11 @@ async fn names_lead_where_the_operator_says() {
     for (name, wire, model, key) in paths {
         Ask::new(name).turn(&providers).await.unwrap();
         let asked = fake.requests().pop().unwrap();
-        assert_eq!((asked.wire, asked.model.as_str(), asked.headers["authorization"].as_str()), (wire, model, key), "{name}");
+        assert_eq!(
+            (asked.wire, asked.model.as_str(), asked.headers["authorization"].as_str()),
+            (wire, model, key),
+            "{name}"
+        );
     }
 }
 
@@ -129,7 +149,12 @@ async fn a_recording_answers_only_what_it_knows() {
     let recording: Recording = serde_json::from_value(file).unwrap();
     let model = RecordedModel::new(recording);
     let people = ["yes".to_owned()];
-    for (turn, people, expected) in [(1, &people[..0], Some("I read.")), (2, &people[..], Some("Done.")), (2, &people[..0], None), (3, &people[..], None)] {
+    for (turn, people, expected) in [
+        (1, &people[..0], Some("I read.")),
+        (2, &people[..], Some("Done.")),
+        (2, &people[..0], None),
+        (3, &people[..], None),
+    ] {
         let ask = Ask { turn, ..Ask::new("any") };
         match (model.turn(ask.request(people)).await, expected) {
             (Ok(answer), Some(text)) => assert_eq!(answer.text, text),

@@ -100,7 +100,8 @@ impl Ask {
 }
 
 pub(crate) fn picture(path: &str) -> Outcome {
-    let image = ImageRef { path: path.to_owned(), media_type: "image/png".to_owned(), sha256: String::new(), size_bytes: 6 };
+    let image =
+        ImageRef { path: path.to_owned(), media_type: "image/png".to_owned(), sha256: String::new(), size_bytes: 6 };
     Outcome::Image(image)
 }
 

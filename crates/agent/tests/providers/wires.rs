@@ -30,7 +30,8 @@ async fn parallel_tool_calls_in_small_pieces() {
             .piece(1);
         let fake = FakeProvider::scripted([reply.into()]).await.unwrap();
         let answer = Ask::new(model).turn(&providers(&fake, "")).await.unwrap();
-        let calls: Vec<_> = answer.calls.iter().map(|call| (call.id.as_str(), call.name.as_str(), json!(call.arguments))).collect();
+        let calls: Vec<_> =
+            answer.calls.iter().map(|call| (call.id.as_str(), call.name.as_str(), json!(call.arguments))).collect();
         let expected = [
             ("call_a", "read_file", json!({ "path": "/workspace/a ü.txt" })),
             ("call_b", "read_file", json!({ "path": "b", "deep": { "n": [1, 2.5, null] } })),
@@ -44,9 +45,17 @@ async fn parallel_tool_calls_in_small_pieces() {
 #[tokio::test]
 async fn ids_are_unique_in_an_answer_and_in_the_run() {
     for (wire, model) in WIRES {
-        let reply = || Reply::text("").call("call_0", "read_file", "{}").call("call_0", "read_file", "{}").call("", "read_file", "{}");
+        let reply = || {
+            Reply::text("").call("call_0", "read_file", "{}").call("call_0", "read_file", "{}").call(
+                "",
+                "read_file",
+                "{}",
+            )
+        };
         // Anthropic itself never sends an empty id.
-        let reply = || if wire == FakeWire::Messages { Reply { calls: reply().calls[..2].to_vec(), ..reply() } } else { reply() };
+        let reply = || {
+            if wire == FakeWire::Messages { Reply { calls: reply().calls[..2].to_vec(), ..reply() } } else { reply() }
+        };
         let fake = FakeProvider::scripted([reply().into(), reply().into(), Reply::text("Done.").into()]).await.unwrap();
         let providers = providers(&fake, "");
         let mut ask = Ask::new(model);
@@ -79,15 +88,29 @@ async fn how_a_model_stops() {
 
 #[tokio::test]
 async fn the_settings_of_a_build_arrive() {
-    let sampling = Sampling { temperature: Some(1.5), top_p: Some(0.9), max_output_tokens: Some(77), store: Some(true) };
+    let sampling =
+        Sampling { temperature: Some(1.5), top_p: Some(0.9), max_output_tokens: Some(77), store: Some(true) };
     let expected: [&[(&str, Value)]; 4] = [
         &[("/temperature", json!(1.0)), ("/top_p", json!(0.9)), ("/max_tokens", json!(77))],
-        &[("/temperature", json!(1.5)), ("/top_p", json!(0.9)), ("/max_output_tokens", json!(77)), ("/store", json!(true)),
-          ("/text/format/type", json!("json_object"))],
-        &[("/temperature", json!(1.5)), ("/top_p", json!(0.9)), ("/max_tokens", json!(77)), ("/store", json!(true)),
-          ("/response_format/type", json!("json_object"))],
-        &[("/generationConfig/temperature", json!(1.5)), ("/generationConfig/topP", json!(0.9)),
-          ("/generationConfig/maxOutputTokens", json!(77))],
+        &[
+            ("/temperature", json!(1.5)),
+            ("/top_p", json!(0.9)),
+            ("/max_output_tokens", json!(77)),
+            ("/store", json!(true)),
+            ("/text/format/type", json!("json_object")),
+        ],
+        &[
+            ("/temperature", json!(1.5)),
+            ("/top_p", json!(0.9)),
+            ("/max_tokens", json!(77)),
+            ("/store", json!(true)),
+            ("/response_format/type", json!("json_object")),
+        ],
+        &[
+            ("/generationConfig/temperature", json!(1.5)),
+            ("/generationConfig/topP", json!(0.9)),
+            ("/generationConfig/maxOutputTokens", json!(77)),
+        ],
     ];
     for ((wire, model), fields) in WIRES.into_iter().zip(expected) {
         let fake = FakeProvider::scripted([Reply::text("{}").into()]).await.unwrap();
@@ -109,7 +132,16 @@ async fn what_a_build_leaves_open_is_left_to_the_provider() {
         let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
         Ask::new(model).turn(&providers(&fake, "")).await.unwrap();
         let body = &fake.requests()[0].body;
-        for key in ["temperature", "top_p", "response_format", "text", "max_output_tokens", "generationConfig", "reasoning", "thinking"] {
+        for key in [
+            "temperature",
+            "top_p",
+            "response_format",
+            "text",
+            "max_output_tokens",
+            "generationConfig",
+            "reasoning",
+            "thinking",
+        ] {
             assert!(body.get(key).is_none(), "{wire:?} sets {key}");
         }
         // The one wire that insists gets the documented maximum of the model.
@@ -125,7 +157,7 @@ async fn reasoning_models_keep_their_own_temperature_and_their_names() {
     let body = &fake.requests()[0].body;
     assert_eq!(body["model"], "gpt-5.1-codex-max");
     assert!(body.get("temperature").is_none());
-    assert_eq!((&body["reasoning"], &body["include"]), (&json!({}), &json!(["reasoning.encrypted_content"])));
+    assert_eq!((body.get("reasoning"), &body["include"]), (None, &json!(["reasoning.encrypted_content"])));
 }
 
 #[tokio::test]
@@ -139,7 +171,12 @@ async fn a_build_may_set_both_knobs_of_claude_if_one_does_nothing() {
 
 #[tokio::test]
 async fn keys_and_the_long_context_are_headers() {
-    let headers = [("x-api-key", KEY), ("authorization", "Bearer sk-very-secret"), ("authorization", "Bearer sk-very-secret"), ("x-goog-api-key", KEY)];
+    let headers = [
+        ("x-api-key", KEY),
+        ("authorization", "Bearer sk-very-secret"),
+        ("authorization", "Bearer sk-very-secret"),
+        ("x-goog-api-key", KEY),
+    ];
     for ((wire, model), (name, value)) in WIRES.into_iter().zip(headers) {
         let fake = FakeProvider::scripted([Reply::text("Hm.").into(), Reply::text("Hm.").into()]).await.unwrap();
         let providers = providers(&fake, "");
@@ -159,7 +196,14 @@ async fn the_opening_of_a_build_arrives_in_order() {
     let image = |url: &str| Part::InputImage { detail: None, file_id: None, url: Some(url.to_owned()) };
     let text = |text: &str| Part::InputText { text: text.to_owned() };
     let seed = vec![
-        SeedTurn { role: Speaker::User, parts: vec![text("Look at this:"), image("data:image/png;base64,cGl4"), image("https://pics.example/a.webp")] },
+        SeedTurn {
+            role: Speaker::User,
+            parts: vec![
+                text("Look at this:"),
+                image("data:image/png;base64,cGl4"),
+                image("https://pics.example/a.webp"),
+            ],
+        },
         SeedTurn { role: Speaker::Assistant, parts: vec![text("I see.")] },
     ];
     for (wire, model) in WIRES {

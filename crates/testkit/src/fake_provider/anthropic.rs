@@ -53,7 +53,9 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
             format!("messages.{place}: unexpected `tool_use_id` found in `tool_result` blocks")
         })?;
         demand(wanted.iter().all(|id| answered.contains(id)), || {
-            format!("messages.{place}: `tool_use` ids were found without `tool_result` blocks immediately after: {wanted:?}")
+            format!(
+                "messages.{place}: `tool_use` ids were found without `tool_result` blocks immediately after: {wanted:?}"
+            )
         })?;
         wanted = of_type(blocks, "tool_use").map(|block| text(block, "id")).collect();
     }
@@ -68,7 +70,9 @@ fn check_block(block: &Value, place: usize) -> Result<(), Refusal> {
     let good = match text(block, "type") {
         "text" => !text(block, "text").is_empty(),
         "image" => match text(&block["source"], "type") {
-            "base64" => text(&block["source"], "media_type").starts_with("image/") && block["source"]["data"].is_string(),
+            "base64" => {
+                text(&block["source"], "media_type").starts_with("image/") && block["source"]["data"].is_string()
+            }
             "url" => text(&block["source"], "url").starts_with("http"),
             _ => false,
         },
@@ -93,18 +97,23 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     let mut send = |data: Value| out.push(format!("event: {}\ndata: {data}\n\n", text(&data, "type")));
     let usage = json!({ "input_tokens": reply.usage.input - reply.usage.cached, "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": reply.usage.cached, "output_tokens": 1 });
-    send(json!({ "type": "message_start", "message": { "id": "msg_fake", "type": "message", "role": "assistant", "model": model,
-        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage } }));
+    send(
+        json!({ "type": "message_start", "message": { "id": "msg_fake", "type": "message", "role": "assistant", "model": model,
+        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage } }),
+    );
     send(json!({ "type": "ping" }));
     let mut index = 0;
     let mut block = |start: Value, deltas: Vec<Value>| {
         send(json!({ "type": "content_block_start", "index": index, "content_block": start }));
-        deltas.into_iter().for_each(|delta| send(json!({ "type": "content_block_delta", "index": index, "delta": delta })));
+        for delta in deltas {
+            send(json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+        }
         send(json!({ "type": "content_block_stop", "index": index }));
         index += 1;
     };
     if let Some(thoughts) = &reply.thinking {
-        let mut deltas: Vec<_> = reply.pieces(thoughts).into_iter().map(|t| json!({ "type": "thinking_delta", "thinking": t })).collect();
+        let mut deltas: Vec<_> =
+            reply.pieces(thoughts).into_iter().map(|t| json!({ "type": "thinking_delta", "thinking": t })).collect();
         deltas.push(json!({ "type": "signature_delta", "signature": "c2lnbmVk" }));
         block(json!({ "type": "thinking", "thinking": "", "signature": "" }), deltas);
     }
@@ -114,7 +123,9 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     }
     for call in &reply.calls {
         let mut deltas = vec![json!({ "type": "input_json_delta", "partial_json": "" })];
-        deltas.extend(reply.pieces(&call.arguments).into_iter().map(|t| json!({ "type": "input_json_delta", "partial_json": t })));
+        deltas.extend(
+            reply.pieces(&call.arguments).into_iter().map(|t| json!({ "type": "input_json_delta", "partial_json": t })),
+        );
         block(json!({ "type": "tool_use", "id": call.id, "name": call.name, "input": {} }), deltas);
     }
     let reason = match reply.stop {

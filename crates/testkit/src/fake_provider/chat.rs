@@ -20,26 +20,36 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
     demand(!messages.is_empty(), || "messages: array too short".to_owned())?;
     for tool in items(body, "tools") {
         let function = &tool["function"];
-        demand(tool["type"] == "function" && function["parameters"].is_object(), || "tools: invalid function".to_owned())?;
+        demand(tool["type"] == "function" && function["parameters"].is_object(), || {
+            "tools: invalid function".to_owned()
+        })?;
     }
     let mut wanted: Vec<&str> = Vec::new();
     for (place, message) in messages.iter().enumerate() {
         if text(message, "role") == "tool" {
             let id = text(message, "tool_call_id");
             demand(wanted.contains(&id), || {
-                format!("messages.[{place}]: messages with role 'tool' must be a response to a preceding message with 'tool_calls'")
+                format!(
+                    "messages.[{place}]: messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                )
             })?;
             wanted.retain(|open| *open != id);
             continue;
         }
-        demand(wanted.is_empty(), || format!("An assistant message with 'tool_calls' must be followed by tool messages: {wanted:?}"))?;
+        demand(wanted.is_empty(), || {
+            format!("An assistant message with 'tool_calls' must be followed by tool messages: {wanted:?}")
+        })?;
         items(message, "content").iter().try_for_each(|part| check_part(part, place))?;
         for call in items(message, "tool_calls") {
-            demand(call["function"]["arguments"].is_string(), || format!("messages.[{place}]: arguments must be a string"))?;
+            demand(call["function"]["arguments"].is_string(), || {
+                format!("messages.[{place}]: arguments must be a string")
+            })?;
             wanted.push(text(call, "id"));
         }
     }
-    demand(wanted.is_empty(), || format!("An assistant message with 'tool_calls' must be followed by tool messages: {wanted:?}"))
+    demand(wanted.is_empty(), || {
+        format!("An assistant message with 'tool_calls' must be followed by tool messages: {wanted:?}")
+    })
 }
 
 fn check_part(part: &Value, place: usize) -> Result<(), Refusal> {
@@ -58,7 +68,9 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
             "system_fingerprint": "fp_fake", "choices": choices, "usage": usage });
         format!("data: {data}\n\n")
     };
-    let delta = |delta: Value| chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]), Value::Null);
+    let delta = |delta: Value| {
+        chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]), Value::Null)
+    };
     let mut out = vec![delta(json!({ "role": "assistant", "content": "", "refusal": null }))];
     let thoughts = reply.thinking.as_deref().unwrap_or_default();
     out.extend(reply.pieces(thoughts).into_iter().map(|piece| delta(json!({ "reasoning_content": piece }))));
@@ -68,7 +80,10 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
         let first = json!({ "index": index, "id": call.id, "type": "function", "function": { "name": call.name, "arguments": "" } });
         out.push(delta(json!({ "tool_calls": [first] })));
         let pieces = reply.pieces(&call.arguments).into_iter();
-        out.extend(pieces.map(|piece| delta(json!({ "tool_calls": [{ "index": index, "function": { "arguments": piece } }] }))));
+        out.extend(
+            pieces
+                .map(|piece| delta(json!({ "tool_calls": [{ "index": index, "function": { "arguments": piece } }] }))),
+        );
     }
     let reason = match reply.stop {
         FakeStop::Done if reply.calls.is_empty() => "stop",

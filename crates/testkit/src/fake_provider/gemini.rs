@@ -42,15 +42,21 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
     for content in contents {
         let parts = items(content, "parts");
         demand(!parts.is_empty(), || "contents.parts must not be empty.".to_owned())?;
-        let names = |kind: &'static str| parts.iter().filter_map(move |part| part.get(kind)).map(|call| text(call, "name"));
+        let names =
+            |kind: &'static str| parts.iter().filter_map(move |part| part.get(kind)).map(|call| text(call, "name"));
         let answered: Vec<&str> = names("functionResponse").collect();
         demand(answered == wanted, || {
-            "Please ensure that the number of function response parts is equal to the number of function call parts.".to_owned()
+            "Please ensure that the number of function response parts is equal to the number of function call parts."
+                .to_owned()
         })?;
         wanted = names("functionCall").collect();
-        demand(wanted.is_empty() || text(content, "role") == "model", || "Function calls come from the model.".to_owned())?;
+        demand(wanted.is_empty() || text(content, "role") == "model", || {
+            "Function calls come from the model.".to_owned()
+        })?;
     }
-    demand(wanted.is_empty(), || "Please ensure that function call turn is followed by a function response turn.".to_owned())
+    demand(wanted.is_empty(), || {
+        "Please ensure that function call turn is followed by a function response turn.".to_owned()
+    })
 }
 
 /// The events of a whole answer.
@@ -62,10 +68,12 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
         if let Some(reason) = reason {
             candidate["finishReason"] = json!(reason);
         }
-        let data = json!({ "candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "fake" });
+        let data =
+            json!({ "candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "fake" });
         format!("data: {data}\r\n\r\n")
     };
-    let mut out: Vec<_> = reply.pieces(&reply.text).into_iter().map(|piece| chunk(json!([{ "text": piece }]), None)).collect();
+    let mut out: Vec<_> =
+        reply.pieces(&reply.text).into_iter().map(|piece| chunk(json!([{ "text": piece }]), None)).collect();
     let calls = reply.calls.iter().enumerate().map(|(index, call)| {
         let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!(call.arguments));
         let mut part = json!({ "functionCall": { "name": call.name, "args": arguments } });

@@ -32,6 +32,28 @@ pub struct FakeCall {
     pub arguments: String,
 }
 
+/// Arguments on their way into a [`FakeCall`]: JSON, or text that may be broken JSON.
+#[derive(Debug, Clone)]
+pub struct Arguments(String);
+
+impl From<&str> for Arguments {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<Value> for Arguments {
+    fn from(json: Value) -> Self {
+        Self(json.to_string())
+    }
+}
+
+impl From<&Value> for Arguments {
+    fn from(json: &Value) -> Self {
+        Self(json.to_string())
+    }
+}
+
 /// Why a model stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FakeStop {
@@ -98,8 +120,9 @@ impl Reply {
 
     /// Adds a tool call.
     #[must_use]
-    pub fn call(mut self, id: impl Into<String>, name: impl Into<String>, arguments: impl ToString) -> Self {
-        self.calls.push(FakeCall { id: id.into(), name: name.into(), arguments: arguments.to_string() });
+    pub fn call(mut self, id: impl Into<String>, name: impl Into<String>, arguments: impl Into<Arguments>) -> Self {
+        let Arguments(arguments) = arguments.into();
+        self.calls.push(FakeCall { id: id.into(), name: name.into(), arguments });
         self
     }
 

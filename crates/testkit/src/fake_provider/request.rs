@@ -54,8 +54,8 @@ pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 pub(super) fn within(value: &Value, key: &str, low: f64, high: f64) -> Result<(), Refusal> {
     match value.get(key).filter(|number| !number.is_null()) {
         None => Ok(()),
-        Some(number) => {
-            demand(number.as_f64().is_some_and(|number| (low..=high).contains(&number)), || format!("{key}: out of range {low}..{high}"))
-        }
+        Some(number) => demand(number.as_f64().is_some_and(|number| (low..=high).contains(&number)), || {
+            format!("{key}: out of range {low}..{high}")
+        }),
     }
 }

@@ -58,17 +58,11 @@ fn every_published_operation_is_there() {
 
 #[test]
 fn null_without_a_type_beside_it_passes_only_leniently() {
-    refused(
-        check_build("/build/config", Value::Null),
-        "strict reading of nullable: /build/config",
-    );
+    refused(check_build("/build/config", Value::Null), "strict reading of nullable: /build/config");
 
     let body = build_with("/build/config", Value::Null);
     let schema = &Contract::load().operations["GET /v1/builds/{build_id}"].responses[&200];
-    let verdicts = schema
-        .readings
-        .each_ref()
-        .map(|(reading, v)| (*reading, v.is_valid(&body)));
+    let verdicts = schema.readings.each_ref().map(|(reading, v)| (*reading, v.is_valid(&body)));
     assert_eq!(verdicts, [(Reading::Strict, false), (Reading::Lenient, true)]);
 }
 
@@ -82,10 +76,7 @@ fn null_with_a_type_beside_it_passes_both_ways() {
 fn null_must_be_listed_by_an_enum_to_pass_strictly() {
     let image = |detail: Value| json!([{"role": "user", "content": [{"type": "input_image", "detail": detail}]}]);
     assert_eq!(check_build("/build/config/data/input", image(json!("low"))), Ok(()));
-    refused(
-        check_build("/build/config/data/input", image(Value::Null)),
-        "strict reading",
-    );
+    refused(check_build("/build/config/data/input", image(Value::Null)), "strict reading");
 }
 
 #[test]
@@ -109,18 +100,12 @@ fn objects_are_closed_except_where_they_are_open() {
 #[test]
 fn formats_and_bounds_are_asserted() {
     refused(check_build("/build/id", json!("7")), "/build/id");
-    refused(
-        check_build("/build/config/data/models/agent/model", json!("my-model")),
-        "my-model",
-    );
+    refused(check_build("/build/config/data/models/agent/model", json!("my-model")), "my-model");
 
     let v1 =
         |tokens: Value| json!({"version": "v1", "data": {"model": "any", "input": "x", "max_output_tokens": tokens}});
     assert_eq!(check_build("/build/config", v1(json!(0.5))), Ok(()));
-    refused(
-        check_build("/build/config", v1(json!(0))),
-        "/build/config/data/max_output_tokens",
-    );
+    refused(check_build("/build/config", v1(json!(0))), "/build/config/data/max_output_tokens");
 
     let mut page = json!({"data": [samples::run_row()], "total": 1});
     page["data"][0]["created_at"] = json!("2026-01-02 03:04");

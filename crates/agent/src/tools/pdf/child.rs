@@ -31,29 +31,14 @@ pub fn main() -> ExitCode {
     );
     let printed = serde_json::to_vec(&report).map_err(io::Error::from).and_then(|json| {
         let mut output = io::stdout().lock();
-        output
-            .write_all(b"\0")
-            .and_then(|()| output.write_all(&json))
-            .and_then(|()| output.flush())
+        output.write_all(b"\0").and_then(|()| output.write_all(&json)).and_then(|()| output.flush())
     });
-    if printed.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Gives up what a reader does not need. The kernel keeps the promise from here on.
 fn confine() -> io::Result<()> {
-    let limit = |resource, most| {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(most),
-                maximum: Some(most),
-            },
-        )
-    };
+    let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     limit(Resource::Cpu, CPU_SECONDS)?;
     limit(Resource::Core, 0)?;
     // Nothing can be written, and no further file opened.
@@ -89,9 +74,7 @@ fn extract(bytes: &[u8]) -> Result<Document, String> {
     }
     match (numbers.len(), empty) {
         (0, _) => Err("it has no pages".into()),
-        (pages, true) => Err(format!(
-            "its {pages} pages hold no text: they are probably scanned pictures"
-        )),
+        (pages, true) => Err(format!("its {pages} pages hold no text: they are probably scanned pictures")),
         (pages, false) => Ok(Document { pages, text }),
     }
 }

@@ -21,12 +21,7 @@ pub(super) fn some(text: &str) -> Option<String> {
 }
 
 pub(super) fn agent() -> Agent {
-    Agent {
-        id: text(ID),
-        name: text("A"),
-        created_at: text(TIME),
-        updated_at: text(TIME),
-    }
+    Agent { id: text(ID), name: text("A"), created_at: text(TIME), updated_at: text(TIME) }
 }
 
 pub(super) fn build() -> Build {
@@ -50,35 +45,19 @@ pub(super) fn build() -> Build {
 }
 
 pub(super) fn agent_answer() -> AgentAnswer {
-    AgentAnswer {
-        agent: agent(),
-        build: Some(build()),
-    }
+    AgentAnswer { agent: agent(), build: Some(build()) }
 }
 
 pub(super) fn agent_page() -> AgentPage {
-    AgentPage {
-        agents: vec![agent()],
-        total: 1,
-        limit: 20,
-        offset: 0,
-    }
+    AgentPage { agents: vec![agent()], total: 1, limit: 20, offset: 0 }
 }
 
 pub(super) fn build_page() -> BuildPage {
-    BuildPage {
-        builds: vec![build()],
-        total: 1,
-        limit: 20,
-        offset: 0,
-    }
+    BuildPage { builds: vec![build()], total: 1, limit: 20, offset: 0 }
 }
 
 pub(super) fn new_build_answer() -> NewBuildAnswer {
-    NewBuildAnswer {
-        build: build(),
-        agent: AgentRef { id: text(ID) },
-    }
+    NewBuildAnswer { build: build(), agent: AgentRef { id: text(ID) } }
 }
 
 pub(super) fn run() -> Run {
@@ -122,10 +101,7 @@ pub(super) fn run_row() -> RunRow {
 }
 
 pub(super) fn waiting_run() -> RunDetail {
-    let option = Choice {
-        label: text("B"),
-        description: some("the second"),
-    };
+    let option = Choice { label: text("B"), description: some("the second") };
     let question = Question {
         question: text("Which?"),
         header: some("Choice"),
@@ -140,10 +116,7 @@ pub(super) fn waiting_run() -> RunDetail {
         kind: HumanRequestKind::Question,
         questions: Some(vec![question]),
     };
-    RunDetail {
-        run: run(),
-        pending_human_request: Some(request),
-    }
+    RunDetail { run: run(), pending_human_request: Some(request) }
 }
 
 pub(super) fn respond_answer() -> RespondAnswer {
@@ -174,23 +147,10 @@ pub(super) fn message(tool_call: Option<ToolCall>, tool_result: Option<ToolResul
 
 pub(super) fn message_page() -> MessagePage {
     let arguments = json!({"path": "/workspace"}).as_object().cloned();
-    let call = ToolCall {
-        id: text("c"),
-        name: text("files.list"),
-        arguments,
-    };
-    let result = ToolResult {
-        tool_call_id: text("c"),
-        result: Some(json!([1])),
-        error: some("e"),
-    };
+    let call = ToolCall { id: text("c"), name: text("files.list"), arguments };
+    let result = ToolResult { tool_call_id: text("c"), result: Some(json!([1])), error: some("e") };
     let messages = vec![message(Some(call), None), message(None, Some(result))];
-    MessagePage {
-        messages,
-        total: 2,
-        limit: 20,
-        offset: 0,
-    }
+    MessagePage { messages, total: 2, limit: 20, offset: 0 }
 }
 
 pub(super) fn posted_message() -> PostedMessageAnswer {
@@ -206,20 +166,10 @@ pub(super) fn posted_message() -> PostedMessageAnswer {
 }
 
 pub(super) fn sandbox() -> SandboxAnswer {
-    SandboxAnswer {
-        sandbox_id: text("s"),
-        expires_at: text(TIME),
-    }
+    SandboxAnswer { sandbox_id: text("s"), expires_at: text(TIME) }
 }
 
 pub(super) fn files() -> FilePage {
-    let file = |kind| SandboxFile {
-        name: text("a"),
-        path: text("/workspace/a"),
-        kind,
-        size_bytes: 0,
-    };
-    FilePage {
-        files: vec![file(SandboxFileKind::File), file(SandboxFileKind::Dir)],
-    }
+    let file = |kind| SandboxFile { name: text("a"), path: text("/workspace/a"), kind, size_bytes: 0 };
+    FilePage { files: vec![file(SandboxFileKind::File), file(SandboxFileKind::Dir)] }
 }

@@ -21,81 +21,28 @@ fn the_wire_types_satisfy_their_schemas() {
     let run_path = "/v1/runs/{run_id}";
     let answers: [(&str, &str, u16, Value); 18] = [
         ("GET", "/v1/agents", 200, sent(agent_page())),
-        (
-            "POST",
-            "/v1/agents",
-            201,
-            sent(AgentAnswer {
-                agent: agent(),
-                build: None,
-            }),
-        ),
+        ("POST", "/v1/agents", 201, sent(AgentAnswer { agent: agent(), build: None })),
         ("GET", "/v1/agents/{agent_id}", 200, sent(agent_answer())),
         ("GET", "/v1/agents/{agent_id}/builds", 200, sent(build_page())),
-        (
-            "GET",
-            "/v1/builds/{build_id}",
-            200,
-            sent(BuildAnswer { build: build() }),
-        ),
+        ("GET", "/v1/builds/{build_id}", 200, sent(BuildAnswer { build: build() })),
         ("POST", "/v1/builds", 201, sent(new_build_answer())),
-        (
-            "GET",
-            "/v1/runs",
-            200,
-            sent(RunPage {
-                data: vec![run_row()],
-                total: 1,
-            }),
-        ),
+        ("GET", "/v1/runs", 200, sent(RunPage { data: vec![run_row()], total: 1 })),
         ("POST", "/v1/runs", 201, sent(RunAnswer { run: run() })),
-        (
-            "GET",
-            run_path,
-            200,
-            sent(RunDetail {
-                run: run(),
-                pending_human_request: None,
-            }),
-        ),
+        ("GET", run_path, 200, sent(RunDetail { run: run(), pending_human_request: None })),
         ("GET", run_path, 200, sent(waiting_run())),
         ("GET", "/v1/runs/{run_id}/messages", 200, sent(message_page())),
         ("POST", "/v1/runs/{run_id}/messages", 201, sent(posted_message())),
-        (
-            "POST",
-            "/v1/runs/{run_id}/human-requests/{request_id}/respond",
-            200,
-            sent(respond_answer()),
-        ),
-        (
-            "POST",
-            "/v1/runs/{run_id}/stop",
-            200,
-            sent(StopAnswer {
-                success: true,
-                message: None,
-            }),
-        ),
+        ("POST", "/v1/runs/{run_id}/human-requests/{request_id}/respond", 200, sent(respond_answer())),
+        ("POST", "/v1/runs/{run_id}/stop", 200, sent(StopAnswer { success: true, message: None })),
         ("POST", "/v1/sandboxes", 201, sent(sandbox())),
         ("GET", "/v1/sandboxes/{sandbox_id}/files", 200, sent(files())),
         (
             "POST",
             "/v1/sandboxes/{sandbox_id}/files",
             201,
-            sent(UploadedFile {
-                path: text("/workspace/a"),
-                size_bytes: 3,
-            }),
+            sent(UploadedFile { path: text("/workspace/a"), size_bytes: 3 }),
         ),
-        (
-            "GET",
-            "/v1/runs",
-            401,
-            sent(ErrorBody {
-                error: text("x"),
-                message: some("y"),
-            }),
-        ),
+        ("GET", "/v1/runs", 401, sent(ErrorBody { error: text("x"), message: some("y") })),
     ];
     for (method, path, status, body) in answers {
         assert_eq!(response(method, path, status, &body), Ok(()));
@@ -147,12 +94,7 @@ fn the_request_types_take_what_the_schemas_take() {
     );
     agree::<PostMessage>(
         "/v1/runs/{run_id}/messages",
-        &[
-            json!({"message": "x"}),
-            json!({"message": ""}),
-            json!({"message": null}),
-            json!({}),
-        ],
+        &[json!({"message": "x"}), json!({"message": ""}), json!({"message": null}), json!({})],
     );
     agree::<Respond>(
         "/v1/runs/{run_id}/human-requests/{request_id}/respond",

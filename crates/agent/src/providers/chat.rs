@@ -1,0 +1,173 @@
+//! OpenAI Chat Completions, and the many servers that speak it more or less.
+
+use domain::turns::{Stop, Usage};
+use serde_json::{Value, json};
+
+use super::draft::{Draft, DraftCall, End, Read};
+use super::json::{count, items, text};
+use super::responses::reasons;
+use super::route::Route;
+use super::talk::{JSON_RULE, Part, Turn, pictures_after};
+use crate::models::TurnRequest;
+use crate::settings::Service;
+
+/// The body of a request.
+pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn<'_>>, limit: Option<u32>) -> Value {
+    let rule = if request.json_object { format!("\n\n{JSON_RULE}") } else { String::new() };
+    let mut messages = vec![json!({ "role": "system", "content": format!("{}{rule}", request.instructions) })];
+    for turn in turns {
+        add(&mut messages, turn);
+    }
+    let mut body = json!({
+        "model": route.model,
+        "stream": true,
+        "stream_options": { "include_usage": true },
+        "messages": messages,
+    });
+    if !request.tools.is_empty() {
+        let tools = request.tools.iter().map(|tool| {
+            let function = json!({ "name": tool.name, "description": tool.description, "parameters": tool.parameters });
+            json!({ "type": "function", "function": function })
+        });
+        body["tools"] = tools.collect();
+    }
+    if request.json_object {
+        body["response_format"] = json!({ "type": "json_object" });
+    }
+    let sampling = request.sampling;
+    if let Some(store) = sampling.store {
+        body["store"] = json!(store);
+    }
+    // OpenAI's reasoning models know the limit by another name, and neither temperature nor top_p.
+    let reasons = route.service == Service::OpenAi && reasons(&route.model);
+    if let Some(limit) = limit {
+        body[if reasons { "max_completion_tokens" } else { "max_tokens" }] = json!(limit);
+    }
+    if let Some(temperature) = sampling.temperature.filter(|_| !reasons) {
+        body["temperature"] = json!(temperature.clamp(0.0, 2.0));
+    }
+    if let Some(top_p) = sampling.top_p.filter(|_| !reasons) {
+        body["top_p"] = json!(top_p);
+    }
+    body
+}
+
+fn add(messages: &mut Vec<Value>, turn: Turn<'_>) {
+    match turn {
+        Turn::User(parts) => messages.push(user(parts)),
+        Turn::Assistant { text, calls, kept } => {
+            let mut message = json!({ "role": "assistant", "content": text });
+            if !calls.is_empty() {
+                let calls = calls.iter().map(|call| {
+                    let arguments = Value::Object(call.arguments.clone()).to_string();
+                    json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": arguments } })
+                });
+                message["tool_calls"] = calls.collect();
+            }
+            if let Some(thoughts) = kept {
+                message["reasoning_content"] = thoughts;
+            }
+            messages.push(message);
+        }
+        Turn::Results(mut results) => {
+            let pictures = pictures_after(&mut results);
+            let output = |id, text| json!({ "role": "tool", "tool_call_id": id, "content": text });
+            messages.extend(results.into_iter().map(|result| output(result.id, result.text)));
+            if !pictures.is_empty() {
+                messages.push(user(pictures));
+            }
+        }
+    }
+}
+
+/// Plain text where there is nothing else: small servers know no parts.
+fn user(parts: Vec<Part>) -> Value {
+    let texts: Option<Vec<&str>> =
+        parts.iter().map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect();
+    if let Some(texts) = texts {
+        return json!({ "role": "user", "content": texts.join("\n\n") });
+    }
+    let part = |part| match part {
+        Part::Text(text) => json!({ "type": "text", "text": text }),
+        Part::Picture(picture) => json!({ "type": "image_url", "image_url": { "url": picture.into_url() } }),
+    };
+    json!({ "role": "user", "content": parts.into_iter().map(part).collect::<Vec<_>>() })
+}
+
+/// The server's number of each call of the draft.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    numbers: Vec<Option<u64>>,
+}
+
+impl State {
+    pub(super) fn read(&mut self, event: &Value, draft: &mut Draft) -> Read {
+        if event.get("error").is_some_and(|error| !error.is_null()) {
+            return Read::Failed;
+        }
+        if draft.model.is_none() {
+            draft.model = event["model"].as_str().map(str::to_owned);
+        }
+        let choice = &event["choices"][0];
+        let delta = &choice["delta"];
+        draft.text.push_str(text(delta, "/content"));
+        draft.refusal.push_str(text(delta, "/refusal"));
+        // Two names for thoughts in clear; who sends them wants them back with the calls that they led to.
+        let thoughts = [text(delta, "/reasoning_content"), text(delta, "/reasoning")]
+            .into_iter()
+            .find(|thoughts| !thoughts.is_empty());
+        if let Some(thoughts) = thoughts {
+            draft.kept = json!(format!("{}{thoughts}", draft.kept.as_str().unwrap_or_default()));
+        }
+        for piece in items(delta, "/tool_calls") {
+            self.call(piece, draft);
+        }
+        if let Some(reason) = choice["finish_reason"].as_str() {
+            draft.end = Some(end(reason));
+        }
+        if event["usage"].is_object() {
+            draft.usage = Usage {
+                input_tokens: count(event, "/usage/prompt_tokens"),
+                output_tokens: count(event, "/usage/completion_tokens"),
+                cached_tokens: count(event, "/usage/prompt_tokens_details/cached_tokens"),
+                cost_micro_usd: None,
+            };
+        }
+        // The final event is `[DONE]`, which is no JSON: the caller knows it.
+        Read::More
+    }
+
+    /// A piece belongs to the call of its number. Some servers number nothing, or everything 0: then a new id begins a new call.
+    fn call(&mut self, piece: &Value, draft: &mut Draft) {
+        let number = piece["index"].as_u64();
+        let id = text(piece, "/id");
+        let known = match number {
+            Some(_) => self.numbers.iter().rposition(|known| *known == number),
+            None => self.numbers.len().checked_sub(1),
+        };
+        let same =
+            known.filter(|place| id.is_empty() || draft.calls[*place].id.is_empty() || draft.calls[*place].id == id);
+        let place = same.unwrap_or_else(|| {
+            draft.calls.push(DraftCall::default());
+            self.numbers.push(number);
+            draft.calls.len() - 1
+        });
+        let call = &mut draft.calls[place];
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        if call.name.is_empty() {
+            text(piece, "/function/name").clone_into(&mut call.name);
+        }
+        call.arguments.push_str(text(piece, "/function/arguments"));
+    }
+}
+
+fn end(reason: &str) -> End {
+    match reason {
+        "stop" | "tool_calls" | "function_call" => End::Stop(Stop::Done),
+        "length" => End::Stop(Stop::Length),
+        "content_filter" => End::Stop(Stop::Refused),
+        other => End::Other(other.to_owned()),
+    }
+}

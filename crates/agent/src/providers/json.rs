@@ -1,0 +1,25 @@
+//! Small looks into JSON that came from a stranger: what is missing or of another type is empty.
+
+use serde_json::{Value, json};
+
+/// A text, or none.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A count, or 0.
+pub(super) fn count(value: &Value, pointer: &str) -> u64 {
+    value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The elements of an array, or none.
+pub(super) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Adds to a text in an object.
+pub(super) fn append(object: &mut Value, key: &str, more: &str) {
+    if !more.is_empty() && object.is_object() {
+        object[key] = json!(format!("{}{more}", object[key].as_str().unwrap_or_default()));
+    }
+}

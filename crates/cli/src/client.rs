@@ -1,0 +1,183 @@
+//! The HTTP client of the API: one method a kind of request.
+//!
+//! Answers stay the text the server sent, so that `--json` can print them unchanged; [`Answer::read`] parses them for tables. The flags of
+//! all client commands are in `client/options.rs`, what may go wrong in `client/failure.rs`. The event stream is opened here and read in
+//! [`crate::follow`].
+
+mod failure;
+mod options;
+
+use std::time::Duration;
+
+use contract::errors::ErrorBody;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::failure::Failure;
+pub(crate) use self::options::{Output, Page, Target};
+use crate::paint;
+
+/// An open door to one server.
+pub(crate) struct Api {
+    http: reqwest::Client,
+    base: Url,
+    key: String,
+}
+
+/// What the server answered, word for word.
+pub(crate) struct Answer(String);
+
+impl Answer {
+    /// The answer as a value.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| anyhow::anyhow!("the answer is not what this version of errand expects: {error}"))
+    }
+}
+
+impl Api {
+    /// A door to the server at `base_url`.
+    pub(crate) fn new(base_url: &str, key: &str) -> anyhow::Result<Self> {
+        let base = base(base_url)?;
+        crate::wire::install_tls();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("errand/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            // What listens on this machine is not behind anybody's proxy.
+            http = http.no_proxy();
+        }
+        Ok(Self { http: http.build()?, base, key: key.to_owned() })
+    }
+
+    /// `GET` of the path below `/v1`, whose parts are encoded here.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
+        self.text(self.request(Method::GET, path, query)?).await
+    }
+
+    /// `POST` with a JSON body.
+    pub(crate) async fn post(&self, path: &[&str], body: &impl Serialize) -> anyhow::Result<Answer> {
+        self.text(self.request(Method::POST, path, &[])?.json(body)).await
+    }
+
+    /// `POST` without a body.
+    pub(crate) async fn post_nothing(&self, path: &[&str]) -> anyhow::Result<Answer> {
+        self.text(self.request(Method::POST, path, &[])?).await
+    }
+
+    /// Sends a file into a sandbox.
+    pub(crate) async fn upload(&self, sandbox: &str, path: &str, bytes: Vec<u8>) -> anyhow::Result<Answer> {
+        let request = self.request(Method::POST, &["sandboxes", sandbox, "files"], &[("path", path.to_owned())])?;
+        self.text(request.header(CONTENT_TYPE, "application/octet-stream").body(bytes)).await
+    }
+
+    /// Fetches a file out of a sandbox.
+    pub(crate) async fn download(&self, sandbox: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request =
+            self.request(Method::GET, &["sandboxes", sandbox, "files", "content"], &[("path", path.to_owned())])?;
+        let bytes = self.send(request).await?.bytes().await;
+        Ok(bytes.map_err(|error| self.unreachable(&error))?.to_vec())
+    }
+
+    /// Opens a run's event stream after the entry `after`.
+    pub(crate) async fn events(&self, run: &str, after: u64) -> anyhow::Result<Response> {
+        let request = self.request(Method::GET, &["runs", run, "events"], &[])?;
+        Ok(self.send(request.header("last-event-id", after.to_string())).await?)
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<RequestBuilder> {
+        let mut url = self.base.clone();
+        if let Some(odd) = path.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            anyhow::bail!("{odd:?} is not an id");
+        }
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.http.request(method, url).bearer_auth(&self.key))
+    }
+
+    async fn text(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
+        let text = self.send(request).await?.text().await;
+        Ok(Answer(text.map_err(|error| self.unreachable(&error))?))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.text().await.unwrap_or_default();
+        let message = match serde_json::from_str::<ErrorBody>(&body) {
+            Ok(told) => paint::plain(&told.message.unwrap_or(told.error)),
+            Err(_) => paint::line(&body, 200),
+        };
+        Err(match status {
+            StatusCode::UNAUTHORIZED => Failure::Unauthorized(message),
+            StatusCode::NOT_FOUND => Failure::NotFound(message),
+            _ => Failure::Refused { status, message },
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Failure::Unreachable { base: self.base.to_string(), why: cause.to_string() }
+    }
+}
+
+/// The server's root: people give it with `/v1`, as the API's own examples do, or without.
+fn base(given: &str) -> anyhow::Result<Url> {
+    let trimmed = given.trim().trim_end_matches('/');
+    let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed);
+    match Url::parse(root) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => anyhow::bail!("{given:?} is not the URL of a server; expected one such as http://127.0.0.1:8080"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(api: &Api, path: &[&str], query: &[(&str, String)]) -> String {
+        api.request(Method::GET, path, query).unwrap().build().unwrap().url().to_string()
+    }
+
+    #[test]
+    fn both_spellings_of_the_base_mean_the_same() {
+        for given in ["http://host:1", "http://host:1/", "http://host:1/v1", "http://host:1/v1/"] {
+            assert_eq!(url(&Api::new(given, "k").unwrap(), &["agents"], &[]), "http://host:1/v1/agents", "{given}");
+        }
+        assert_eq!(url(&Api::new("https://h/errand/v1", "k").unwrap(), &["a"], &[]), "https://h/errand/v1/a");
+        for wrong in ["", "host:1", "ftp://host", "http://"] {
+            assert!(Api::new(wrong, "k").is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_people_type_cannot_leave_its_place_in_the_url() {
+        let api = Api::new("http://host", "k").unwrap();
+        assert_eq!(url(&api, &["runs", "../a/b?c#d"], &[]), "http://host/v1/runs/..%2Fa%2Fb%3Fc%23d");
+        assert_eq!(
+            url(&api, &["x"], &[("path", "/workspace/a&b c".to_owned())]),
+            "http://host/v1/x?path=%2Fworkspace%2Fa%26b+c"
+        );
+        for odd in ["", ".", ".."] {
+            assert!(api.request(Method::GET, &["runs", odd], &[]).is_err());
+        }
+    }
+}

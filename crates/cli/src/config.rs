@@ -1,0 +1,243 @@
+//! What the operator settled: flags, then environment variables, then `errand.toml`, then defaults.
+//!
+//! Here: reading them into one [`Config`]; an unknown key, a wrong value, a file that is not there are errors that name file and key. Each
+//! room defines and explains its own section. All sections with their defaults are in `errand.example.toml`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agent::settings::ModelSettings;
+use agent::workspace::Quota;
+use anyhow::Context;
+use clap::Args;
+use domain::builds::Defaults;
+use domain::limits::Limits;
+use serde::Deserialize;
+
+/// The file that is read when nobody names one and it is there.
+const USUAL_FILE: &str = "errand.toml";
+
+/// Where the data is: for the commands that open it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Place {
+    /// The folder for database and files [default: ./errand-data]
+    #[arg(long, global = true, env = "ERRAND_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Another place for the database: sqlite:PATH. Without it, errand.db in the data folder.
+    #[arg(long, global = true, env = "ERRAND_DATABASE_URL", value_name = "URL")]
+    database_url: Option<String>,
+    /// The settings [default: ./errand.toml if it is there]
+    #[arg(long, global = true, env = "ERRAND_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Everything that is settled.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Address and port.
+    pub(crate) listen: String,
+    /// The folder for everything that is kept.
+    pub(crate) data_dir: PathBuf,
+    /// The database file.
+    pub(crate) database: PathBuf,
+    /// How long running steps may take to end when the server stops.
+    pub(crate) grace: Duration,
+    /// Section `[engine]`.
+    pub(crate) engine: engine::Settings,
+    /// Section `[limits]`.
+    pub(crate) limits: Limits,
+    /// Section `[sandboxes]`.
+    pub(crate) quota: Quota,
+    /// Section `[browsing]`.
+    pub(crate) defaults: Defaults,
+    /// Sections `[providers]`, `[models]`, `[models_default]`, and the vendors' variables.
+    pub(crate) models: ModelSettings,
+}
+
+/// The file as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    server: ServerPart,
+    engine: engine::Settings,
+    limits: Limits,
+    sandboxes: Quota,
+    browsing: BrowsingPart,
+    // Read again by `ModelSettings`, which knows what they may hold.
+    #[serde(rename = "providers")]
+    _providers: toml::Table,
+    #[serde(rename = "models")]
+    _models: toml::Table,
+    #[serde(rename = "models_default")]
+    _models_default: toml::Table,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ServerPart {
+    listen: String,
+    data_dir: PathBuf,
+    database_url: Option<String>,
+    grace_secs: u64,
+}
+
+/// What a v2 config without a usable `models.browsing` gets (contract C1).
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BrowsingPart {
+    provider: String,
+    model: String,
+}
+
+impl Default for ServerPart {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), data_dir: "errand-data".into(), database_url: None, grace_secs: 20 }
+    }
+}
+
+impl Default for BrowsingPart {
+    fn default() -> Self {
+        Self { provider: "anthropic".to_owned(), model: "claude-sonnet-4-5".to_owned() }
+    }
+}
+
+impl Place {
+    /// Everything in one folder, whatever variables and file say; other settings as usual.
+    pub(crate) fn in_folder(folder: &Path, config: Option<String>) -> Self {
+        let database_url = Some(format!("sqlite:{}", folder.join("errand.db").display()));
+        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into) }
+    }
+}
+
+impl Config {
+    /// Reads everything. `env` is where the vendors' variables come from.
+    pub(crate) fn load(
+        place: &Place,
+        listen: Option<String>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let usual = Path::new(USUAL_FILE);
+        let path = place.config.as_deref().or_else(|| usual.exists().then_some(usual));
+        let text = path.map(std::fs::read_to_string).transpose();
+        let name = path.unwrap_or(usual).display().to_string();
+        let text = text.with_context(|| name.clone())?.unwrap_or_default();
+        Self::read(&text, &name, place, listen, env)
+    }
+
+    fn read(
+        text: &str,
+        name: &str,
+        place: &Place,
+        listen: Option<String>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let table: toml::Table = toml::from_str(text).with_context(|| name.to_owned())?;
+        let file: File = serde_path_to_error::deserialize(table.clone()).map_err(|flaw| {
+            anyhow::anyhow!("{name}: {}: {}", flaw.path(), flaw.inner().to_string().trim().replace('\n', " "))
+        })?;
+        let data_dir = place.data_dir.clone().unwrap_or(file.server.data_dir);
+        let database = match place.database_url.as_deref().or(file.server.database_url.as_deref()) {
+            Some(url) => sqlite_path(url)?,
+            None => data_dir.join("errand.db"),
+        };
+        let browsing = file.browsing;
+        Ok(Self {
+            listen: listen.unwrap_or(file.server.listen),
+            data_dir,
+            database,
+            grace: Duration::from_secs(file.server.grace_secs),
+            engine: checked(file.engine, name)?,
+            limits: file.limits,
+            quota: file.sandboxes,
+            defaults: Defaults::new(&browsing.provider, &browsing.model)
+                .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
+            models: ModelSettings::read(&table, name, env)?,
+        })
+    }
+}
+
+/// Numbers with which no run would ever move.
+fn checked(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
+    if !(1..=1_000_000).contains(&engine.concurrency) {
+        anyhow::bail!("{name}: engine.concurrency: expected 1 to 1000000 runs at once");
+    }
+    if engine.lease_ms < 1_000 {
+        anyhow::bail!("{name}: engine.lease_ms: expected at least 1000, or every pause of the machine loses runs");
+    }
+    Ok(engine)
+}
+
+/// The file of a `sqlite:` URL, which is the only kind that this version stores in.
+fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
+    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match path {
+        Some(path) if !path.is_empty() && !path.contains('?') && path != ":memory:" => Ok(path.into()),
+        Some(_) => anyhow::bail!("the database URL must be sqlite:PATH with the path of a file and nothing after it"),
+        // The URL itself may hold a password.
+        None => anyhow::bail!(
+            "this version keeps its data in SQLite: the database URL must be sqlite:PATH, such as sqlite:/var/lib/errand/errand.db"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Config> {
+        Config::read(text, "errand.toml", &Place::default(), None, &|_| None)
+    }
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", read(text).unwrap_err())
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let text = "[server]\nlisten = \"h:1\"\ndata_dir = \"a\"\ngrace_secs = 3\n[limits]\nturns = 7\n";
+        let config = read(text).unwrap();
+        assert_eq!((config.listen.as_str(), config.database.to_str()), ("h:1", Some("a/errand.db")));
+        assert_eq!((config.grace, config.limits.turns), (Duration::from_secs(3), 7));
+        let place = Place { data_dir: Some("b".into()), ..Place::default() };
+        let config = Config::read(text, "errand.toml", &place, Some("h:2".to_owned()), &|_| None).unwrap();
+        assert_eq!((config.listen.as_str(), config.database.to_str()), ("h:2", Some("b/errand.db")));
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_by_file_and_key() {
+        for (text, told) in [
+            ("[server]\nlsten = \"x\"", "lsten"),
+            ("[limits]\nturns = -1", "limits.turns"),
+            ("[modls]\n", "modls"),
+            ("[engine]\nconcurrency = 0", "engine.concurrency"),
+            ("[providers.openai]\nwire = \"grpc\"", "providers.openai.wire"),
+            ("[browsing]\nprovider = \"me\"", "browsing"),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.starts_with("errand.toml: ") && refusal.contains(told), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn only_sqlite_files_are_databases_yet() {
+        for (url, path) in [("sqlite:a.db", "a.db"), ("sqlite:///v/a.db", "/v/a.db"), ("sqlite://a.db", "a.db")] {
+            assert_eq!(sqlite_path(url).unwrap(), Path::new(path));
+        }
+        for url in ["postgres://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
+            let refusal = sqlite_path(url).unwrap_err().to_string();
+            assert!(refusal.contains("sqlite:PATH") && !refusal.contains("secret"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_the_defaults() {
+        let example = include_str!("../../../errand.example.toml");
+        let (written, default) = (read(example).unwrap(), read("").unwrap());
+        assert_eq!(format!("{written:?}"), format!("{default:?}"));
+        // And with its commented-out examples made real, it still reads.
+        let real = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
+        let keys = |name: &str| name.ends_with("_API_KEY").then(|| "set".to_owned());
+        let config = Config::read(&real, "errand.toml", &Place::default(), None, &keys).unwrap();
+        assert_eq!(config.models.services.len(), 4);
+    }
+}

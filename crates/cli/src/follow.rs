@@ -1,0 +1,240 @@
+//! Follows a run to its end over the event stream: shows each entry, lets the person at the terminal answer, survives a cut connection.
+//!
+//! The stream's form is in `follow/sse.rs`, how an entry looks in [`crate::transcript`], how a person is asked in [`crate::ask`].
+
+mod sse;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use contract::events;
+use contract::runs::RunDetail;
+use domain::human_requests::{HumanRequest, Kind};
+use domain::runs::{Event, Status};
+use reqwest::Response;
+
+use self::sse::Parser;
+use crate::ask::{self, Asking, Lines, Taken};
+use crate::client::{Api, Failure};
+use crate::paint;
+use crate::transcript::Transcript;
+
+/// First and longest pause before a cut stream is opened again.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Tries in a row that may bring nothing: about a minute and a half.
+const TRIES: u32 = 20;
+
+/// How entries are shown.
+pub(crate) enum Show {
+    /// For people.
+    Transcript(Transcript),
+    /// One JSON document a line, as the server sent it.
+    Json,
+}
+
+/// Who answers when the run asks.
+pub(crate) enum Person {
+    /// Nobody here; says how to answer from elsewhere.
+    Elsewhere,
+    /// Whoever is at the terminal; `listed_only`: with one of the options.
+    Terminal { lines: Lines, listed_only: bool },
+    /// Nobody: the first option is taken.
+    FirstOption,
+}
+
+/// The entries of one run, each once and in order.
+pub(crate) struct Stream<'a> {
+    api: &'a Api,
+    run: &'a str,
+    after: u64,
+    open: Option<Response>,
+    parser: Parser,
+    ending: Option<Status>,
+    failures: u32,
+}
+
+/// One entry.
+pub(crate) struct Entry {
+    /// What happened; `None` for a kind that this version does not know.
+    pub(crate) event: Option<Event>,
+    /// The server's words.
+    pub(crate) json: String,
+}
+
+impl<'a> Stream<'a> {
+    /// From the first entry on.
+    pub(crate) fn new(api: &'a Api, run: &'a str) -> Self {
+        Self { api, run, after: 0, open: None, parser: Parser::default(), ending: None, failures: 0 }
+    }
+
+    /// The next entry; `None` when the run is over. May be dropped and called again without losing anything.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Entry>> {
+        loop {
+            if let Some(frame) = self.parser.next() {
+                return self.entry(frame.data).map(Some);
+            }
+            let cut = match self.more().await {
+                Ok(true) => continue,
+                Ok(false) if self.ending.is_some() => return Ok(None),
+                Ok(false) => None,
+                Err(error) => match error.downcast_ref::<Failure>() {
+                    Some(failure) if failure.may_pass() => Some(error),
+                    _ => return Err(error),
+                },
+            };
+            self.open = None;
+            self.parser = Parser::default();
+            self.failures += 1;
+            if self.failures > TRIES {
+                let cut =
+                    cut.unwrap_or_else(|| anyhow::anyhow!("the server ends the stream although the run is not over"));
+                return Err(cut.context(format!("lost run {} after entry {}", self.run, self.after)));
+            }
+            tokio::time::sleep((PAUSE_FIRST * 2_u32.pow(self.failures.min(6))).min(PAUSE_MAX)).await;
+        }
+    }
+
+    /// How the run ended, once [`Self::next`] has said that it did.
+    pub(crate) fn ending(&self) -> Option<Status> {
+        self.ending
+    }
+
+    /// Waits for more bytes; `false` at the stream's end.
+    async fn more(&mut self) -> anyhow::Result<bool> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(self.api.events(self.run, self.after).await?),
+        };
+        match open.chunk().await {
+            Ok(Some(bytes)) => self.parser.push(&bytes),
+            // Ended or cut: what came before still counts.
+            Ok(None) | Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn entry(&mut self, json: String) -> anyhow::Result<Entry> {
+        let sent: events::Event =
+            serde_json::from_str(&json).context("an entry of the event stream is not readable")?;
+        self.after = sent.seq;
+        self.failures = 0;
+        let event: Option<Event> = serde_json::from_str(sent.data.get()).ok();
+        match sent.kind.as_str() {
+            "completed" => self.ending = Some(Status::Completed),
+            "failed" => self.ending = Some(Status::Failed),
+            "interrupted" => self.ending = Some(Status::Interrupted),
+            // A message resumes a run that had ended.
+            "message_received" | "claimed" => self.ending = None,
+            _ => {}
+        }
+        Ok(Entry { event, json })
+    }
+}
+
+/// Follows `run` until it is over and answers how it ended.
+pub(crate) async fn follow(api: &Api, run: &str, mut show: Show, mut person: Person) -> anyhow::Result<Status> {
+    let mut stream = Stream::new(api, run);
+    let mut asking: Option<Asking> = None;
+    loop {
+        tokio::select! {
+            entry = stream.next() => {
+                let Some(entry) = entry? else { break };
+                if asking.is_some() {
+                    // The prompt stands on a line of its own.
+                    paint::print("\n")?;
+                }
+                print_entry(&mut show, &entry)?;
+                match entry.event {
+                    Some(Event::PersonAsked { request }) if is_pending(api, run, &request).await? => {
+                        asking = ask(api, run, request, &show, &mut person).await?;
+                    }
+                    Some(Event::PersonAnswered { .. } | Event::MessageReceived(_) | Event::Interrupted { .. }) => asking = None,
+                    _ => {}
+                }
+            }
+            line = typed(&mut person), if asking.is_some() => asking = answer(api, run, asking, line, &mut person).await?,
+        }
+    }
+    Ok(stream.ending().unwrap_or(Status::Failed))
+}
+
+fn print_entry(show: &mut Show, entry: &Entry) -> anyhow::Result<()> {
+    match (show, &entry.event) {
+        (Show::Json, _) => paint::print(&format!("{}\n", entry.json))?,
+        (Show::Transcript(page), Some(event)) => paint::print(&page.show(event))?,
+        (Show::Transcript(_), None) => {}
+    }
+    Ok(())
+}
+
+/// An old question of the journal may have been answered long ago.
+async fn is_pending(api: &Api, run: &str, request: &HumanRequest) -> anyhow::Result<bool> {
+    let detail: RunDetail = api.get(&["runs", run], &[]).await?.read()?;
+    Ok(detail.pending_human_request.is_some_and(|pending| pending.id == request.id.to_string()))
+}
+
+async fn ask(
+    api: &Api,
+    run: &str,
+    request: HumanRequest,
+    show: &Show,
+    person: &mut Person,
+) -> anyhow::Result<Option<Asking>> {
+    match person {
+        Person::Terminal { listed_only, .. } => {
+            let asking = Asking::new(request, *listed_only);
+            paint::print(&asking.prompt())?;
+            return Ok(Some(asking));
+        }
+        Person::FirstOption => {
+            paint::print("    nobody is asked here: the first option is taken\n")?;
+            let path = ["runs", run, "human-requests", &request.id.to_string(), "respond"];
+            api.post(&path, &ask::first(&request)).await?;
+        }
+        Person::Elsewhere if matches!(show, Show::Transcript(_)) => {
+            let how = match request.kind {
+                Kind::Approval => "--approve (or --deny)",
+                Kind::Question => "--answer '0=…' (0 is the first question)",
+            };
+            paint::print(&format!("    waiting; to answer: errand runs respond {run} {how}\n"))?;
+        }
+        Person::Elsewhere => {}
+    }
+    Ok(None)
+}
+
+async fn typed(person: &mut Person) -> Option<String> {
+    match person {
+        Person::Terminal { lines, .. } => lines.next().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn answer(
+    api: &Api,
+    run: &str,
+    asking: Option<Asking>,
+    line: Option<String>,
+    person: &mut Person,
+) -> anyhow::Result<Option<Asking>> {
+    let Some(mut asking) = asking else { return Ok(None) };
+    let Some(line) = line else {
+        *person = Person::Elsewhere;
+        paint::print(&format!("\n    no more input here; to answer: errand runs respond {run}\n"))?;
+        return Ok(None);
+    };
+    match asking.take(&line) {
+        Taken::Again(why) => paint::print(&format!("    {why}\n"))?,
+        Taken::Next => {}
+        Taken::All(respond) => {
+            let path = ["runs", run, "human-requests", &asking.request_id(), "respond"];
+            match api.post(&path, &respond).await {
+                Ok(_) => return Ok(None),
+                Err(error) => paint::print(&format!("    {error:#}\n"))?,
+            }
+        }
+    }
+    paint::print(&asking.prompt())?;
+    Ok(Some(asking))
+}

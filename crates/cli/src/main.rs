@@ -1,0 +1,99 @@
+//! # cli
+//!
+//! **Holds** the binary `errand`, the only place where the rooms meet: [`serve`] and [`demo`] wire them, the other commands are clients of
+//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`keys`]).
+//!
+//! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
+//!
+//! Exit codes: 0 done; 1 anything else, a wrong command line included; 2 no key or a refused one (401); 3 not there (404).
+
+mod agents;
+mod ambient;
+mod ask;
+mod builds;
+mod client;
+mod config;
+mod demo;
+mod follow;
+mod keys;
+mod paint;
+mod runs;
+mod sandboxes;
+mod serve;
+mod signals;
+mod table;
+mod transcript;
+mod wire;
+
+use std::process::ExitCode;
+
+use agent::tools::pdf::{READER_ARGUMENT, child as pdf_reader};
+use clap::{Parser, Subcommand};
+
+use crate::client::Failure;
+
+/// Runs Assignments: configured AI workers, on your own machine.
+#[derive(Parser)]
+#[command(name = "errand", version, subcommand_required = true, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Keys(keys::Keys),
+    Agents(agents::Agents),
+    Builds(builds::Builds),
+    Runs(runs::Runs),
+    Sandboxes(sandboxes::Sandboxes),
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == READER_ARGUMENT) && arguments.next().is_none() {
+        return pdf_reader::main();
+    }
+    match CommandLine::try_parse() {
+        Ok(line) => ending(run(line.command)),
+        Err(usage) => {
+            // Nowhere else to say it if this fails.
+            let _ = usage.print();
+            ExitCode::from(u8::from(usage.use_stderr()))
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Keys(keys) => keys.run().await,
+            Command::Agents(agents) => agents.run().await,
+            Command::Builds(builds) => builds.run().await,
+            Command::Runs(runs) => runs.run().await,
+            Command::Sandboxes(sandboxes) => sandboxes.run().await,
+        }
+    });
+    // Whatever still blocks has had its grace.
+    runtime.shutdown_background();
+    done
+}
+
+fn ending(done: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match done {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    let broken_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    if error.downcast_ref::<std::io::Error>().is_some_and(broken_pipe) {
+        // Whoever read us has read enough, as in `errand runs list | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("errand: {error:#}");
+    ExitCode::from(error.downcast_ref::<Failure>().map_or(1, Failure::exit_code))
+}

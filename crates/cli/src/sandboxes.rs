@@ -1,0 +1,108 @@
+//! `errand sandboxes`: file areas for Jobs over the API.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use contract::sandboxes::{FilePage, SandboxAnswer, SandboxFileKind, UploadedFile, WORKSPACE};
+
+use crate::client::{Output, Target};
+use crate::{paint, table};
+
+/// Sandboxes: give a Job its files, fetch what it wrote.
+#[derive(Args)]
+pub(crate) struct Sandboxes {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// A new, empty one.
+    Create {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What a folder of it holds.
+    Files {
+        /// The sandbox's id.
+        sandbox: String,
+        /// The folder.
+        #[arg(long, default_value = WORKSPACE)]
+        path: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Puts a file into it, at most 10 MB.
+    Upload {
+        /// The sandbox's id.
+        sandbox: String,
+        /// The file here.
+        file: PathBuf,
+        /// The file there; without it, its own name in /workspace.
+        #[arg(long)]
+        path: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Fetches a file out of it.
+    Download {
+        /// The sandbox's id.
+        sandbox: String,
+        /// The file there.
+        path: String,
+        /// The file here; without it, standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+impl Sandboxes {
+    /// Does it.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let api = self.target.open()?;
+        match self.action {
+            Action::Create { output } => {
+                output.print(&api.post_nothing(&["sandboxes"]).await?, |made: SandboxAnswer| {
+                    table::fields(&[("id", made.sandbox_id), ("expires", made.expires_at)])
+                })?;
+            }
+            Action::Files { sandbox, path, output } => {
+                let answer = api.get(&["sandboxes", &sandbox, "files"], &[("path", path)]).await?;
+                output.print(&answer, files)?;
+            }
+            Action::Upload { sandbox, file, path, output } => {
+                let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+                let path = path.map_or_else(|| own_name(&file), Ok)?;
+                output.print(&api.upload(&sandbox, &path, bytes).await?, |sent: UploadedFile| {
+                    format!("{} ({} bytes)\n", paint::plain(&sent.path), sent.size_bytes)
+                })?;
+            }
+            Action::Download { sandbox, path, output } => {
+                let bytes = api.download(&sandbox, &path).await?;
+                match output {
+                    Some(file) => std::fs::write(&file, bytes).with_context(|| file.display().to_string())?,
+                    None => std::io::Write::write_all(&mut std::io::stdout(), &bytes)?,
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn files(found: FilePage) -> String {
+    let rows = found.files.into_iter().map(|file| match file.kind {
+        SandboxFileKind::Dir => ["-".to_owned(), format!("{}/", file.path)],
+        SandboxFileKind::File => [file.size_bytes.to_string(), file.path],
+    });
+    table::rows(["BYTES", "PATH"], rows)
+}
+
+fn own_name(file: &Path) -> anyhow::Result<String> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{}: say with --path what to call it there", file.display()))?;
+    Ok(format!("{WORKSPACE}/{name}"))
+}

@@ -1,0 +1,107 @@
+//! `errand serve`: the server, from opening its data folder to the last drained step.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use agent::discover::{self, USUAL_PORTS};
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{Config, Place};
+use crate::paint;
+use crate::signals::Signals;
+use crate::wire::House;
+
+/// Serve the API and run Jobs.
+///
+/// The first start makes an API key and prints it once. ERRAND_API_KEY makes that key valid instead.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "ERRAND_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    log: Log,
+}
+
+/// How much is logged.
+#[derive(Args)]
+pub(crate) struct Log {
+    /// What to log on standard error: off, error, warn, info, debug or trace. Never holds secrets or what Jobs say.
+    #[arg(long = "log", env = "ERRAND_LOG", value_name = "LEVEL", value_parser = LevelFilter::from_str)]
+    level: Option<LevelFilter>,
+}
+
+impl Log {
+    /// Logs from now on; `usual` where nobody said how much.
+    pub(crate) fn start(&self, usual: LevelFilter) {
+        tracing_subscriber::fmt()
+            .with_max_level(self.level.unwrap_or(usual))
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init();
+    }
+}
+
+impl Serve {
+    /// Serves until SIGTERM or Ctrl-C. A second one ends it at once.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        self.log.start(LevelFilter::INFO);
+        crate::wire::install_tls();
+        let mut signals = Signals::new()?;
+        let mut config = Config::load(&self.place, self.listen, &environment)?;
+        let (listener, address) = listen(&config.listen).await?;
+        let own_key = environment("ERRAND_API_KEY");
+        let house = House::open(&config, own_key.as_deref()).await?;
+        let found = discover::discover(std::mem::take(&mut config.models), &USUAL_PORTS, Some(address.port())).await?;
+        paint::print(&greeting(&config, address, &found.said, house.new_key.as_deref()))?;
+        let grace = config.grace;
+        let mut running = house.start(config, Arc::new(found.providers), listener)?;
+        tokio::select! {
+            () = signals.next() => {}
+            error = running.failed() => return Err(error),
+        }
+        tracing::info!("told to stop: no new work; what is under way may end within {} s", grace.as_secs());
+        tokio::select! {
+            () = running.close(grace) => Ok(ExitCode::SUCCESS),
+            () = signals.next() => anyhow::bail!("told twice: stopped at once; what was under way goes on at the next start"),
+        }
+    }
+}
+
+/// Takes the address; what it is then, with the port if that was left open.
+pub(crate) async fn listen(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address} (--listen, ERRAND_LISTEN)"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// A variable of the process, unless it is empty.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn greeting(config: &Config, address: SocketAddr, models: &str, new_key: Option<&str>) -> String {
+    let models = models.lines().collect::<Vec<_>>().join("\n          ");
+    let mut lines = vec![
+        format!("Errand {}", env!("CARGO_PKG_VERSION")),
+        format!("  API     http://{address}/v1"),
+        format!("  Data    {}", config.data_dir.display()),
+        format!("  Models  {models}"),
+    ];
+    if let Some(key) = new_key {
+        lines.push(format!("  Key     {key}"));
+        lines.push(
+            "          This key was made now and is shown only this once. `errand keys create` makes others."
+                .to_owned(),
+        );
+    }
+    paint::lines(lines)
+}

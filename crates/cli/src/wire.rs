@@ -1,0 +1,194 @@
+//! Where the rooms meet: a database, an engine and a server in one process, for [`crate::serve`] and [`crate::demo`].
+//!
+//! The order of opening is the order of refusing: folder, lock, database, schema, keys. Nothing moves before all of them are there.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use agent::models::Model;
+use agent::tools::pdf::PdfReader;
+use agent::workspace::Workspaces;
+use anyhow::Context;
+use domain::api_keys::{self, ApiKey};
+use domain::{Ambient, ApiKeyId, TeamId, Timestamp};
+use engine::Engine;
+use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, teams, work};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::ambient::SystemAmbient;
+use crate::config::Config;
+
+/// An opened data folder, with nothing running on it yet.
+pub(crate) struct House {
+    db: Db,
+    ambient: Arc<dyn Ambient>,
+    lock: DataLock,
+    /// The key that the first start made, which nobody can be shown again.
+    pub(crate) new_key: Option<String>,
+}
+
+/// A server at work.
+pub(crate) struct Running {
+    db: Db,
+    engine: Engine,
+    ready: Arc<AtomicBool>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+    _lock: DataLock,
+}
+
+impl House {
+    /// Opens the data folder of `config`, making what is not there. `own_key` is made valid; without it and without any key, one is made.
+    ///
+    /// # Errors
+    /// In words for the operator: the folder is in use, the schema is another version's, the key is too weak.
+    pub(crate) async fn open(config: &Config, own_key: Option<&str>) -> anyhow::Result<Self> {
+        if let Some(Err(weak)) = own_key.map(api_keys::check_own) {
+            anyhow::bail!("ERRAND_API_KEY: {weak}");
+        }
+        let folder = &config.data_dir;
+        make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
+        let lock = DataLock::take(folder)?;
+        let db = open_database(&config.database)?;
+        let ambient = Arc::new(SystemAmbient::new());
+        let now = ambient.now();
+        db.migrate(MIGRATIONS, now.0).await?;
+        // The lock is ours, so whoever held these claims is gone.
+        db.write(async move |tx| work::free_all(tx, now).await).await?;
+        let mut fresh = [0; 32];
+        ambient.random(&mut fresh);
+        let new = NewKey {
+            team: TeamId(ambient.id(now)),
+            id: ApiKeyId(ambient.id(now)),
+            key: api_keys::from_random(fresh),
+            now,
+        };
+        let own = own_key.map(str::to_owned);
+        let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
+        Ok(Self { db, ambient, lock, new_key })
+    }
+
+    /// Starts engine and server.
+    pub(crate) fn start(self, config: Config, model: Arc<dyn Model>, listener: TcpListener) -> anyhow::Result<Running> {
+        let Self { db, ambient, lock, .. } = self;
+        let workspaces = Workspaces::with_quota(config.data_dir.join("sandboxes"), config.quota);
+        let bell = Bell::default();
+        let engine = Engine::start(engine::Parts {
+            db: db.clone(),
+            bell: bell.clone(),
+            ambient: Arc::clone(&ambient),
+            model,
+            workspaces: workspaces.clone(),
+            pdf: PdfReader::new(own_program()?),
+            limits: config.limits,
+            settings: config.engine,
+        });
+        let ready = Arc::new(AtomicBool::new(true));
+        let app = server::App {
+            db: db.clone(),
+            bell,
+            ambient,
+            files: Arc::new(workspaces),
+            defaults: config.defaults,
+            ready: Arc::clone(&ready),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move {
+            // A dropped sender means stop as well.
+            let _ = stopped.await;
+        };
+        let serving = tokio::spawn(server::serve(listener, app, stopped));
+        Ok(Running { db, engine, ready, stop, serving, _lock: lock })
+    }
+}
+
+impl Running {
+    /// Waits for the server to end by itself, which it does only when it fails.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.serving).await {
+            Ok(Ok(())) => anyhow::anyhow!("the server ended although nobody told it to"),
+            Ok(Err(error)) => anyhow::Error::new(error).context("the server cannot go on"),
+            Err(broken) => anyhow::Error::new(broken).context("the server broke"),
+        }
+    }
+
+    /// Ends in good order: not ready, no new claims, steps in flight end within `grace`, connections, database.
+    pub(crate) async fn close(self, grace: Duration) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.engine.drain(grace).await;
+        // It may be gone already.
+        let _ = self.stop.send(());
+        if let Err(error) = self.serving.await.unwrap_or_else(|broken| Err(io::Error::other(broken))) {
+            tracing::error!(%error, "the server did not end in good order");
+        }
+        self.db.close().await;
+    }
+}
+
+/// What the first start may need.
+struct NewKey {
+    team: TeamId,
+    id: ApiKeyId,
+    key: String,
+    now: Timestamp,
+}
+
+/// Sees to it that there is a team and a valid key; answers a key that was made.
+async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Option<String>, StoreError> {
+    let team = if let Some(team) = teams::first(tx).await? {
+        team
+    } else {
+        teams::insert(tx, new.team, "default", new.now).await?;
+        new.team
+    };
+    let made = |key: &str, name: &str| ApiKey {
+        id: new.id,
+        team,
+        name: name.to_owned(),
+        hash: api_keys::hash(key),
+        created_at: new.now,
+        revoked_at: None,
+    };
+    match own {
+        Some(own) => {
+            if !storage::api_keys::restore(tx, api_keys::hash(&own)).await? {
+                storage::api_keys::insert(tx, &made(&own, "ERRAND_API_KEY")).await?;
+            }
+            Ok(None)
+        }
+        None if storage::api_keys::list(tx, team).await?.is_empty() => {
+            storage::api_keys::insert(tx, &made(&new.key, "first start")).await?;
+            Ok(Some(new.key))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Opens the database file, whose schema is still to be looked at.
+pub(crate) fn open_database(path: &Path) -> anyhow::Result<Db> {
+    Db::open(&Settings::new(path)).with_context(|| path.display().to_string())
+}
+
+/// Makes the folder, for its owner only, unless it is there.
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The cryptography of all TLS connections; a process chooses once.
+pub(crate) fn install_tls() {
+    // An error only means that it was chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// This very program, also after an upgrade has put another one in its place.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe().context("this program's own path") }
+}

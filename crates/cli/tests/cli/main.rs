@@ -1,0 +1,16 @@
+//! The program from outside: the built binary, its exit codes, what it prints and what it leaves behind.
+//!
+//! `house.rs` starts it; the other files are named after the commands they try.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod serve;

@@ -1,0 +1,144 @@
+//! `errand serve`: starting, refusing to start, stopping.
+
+use std::time::{Duration, Instant};
+
+use storage::{Db, Settings};
+
+use crate::house::{KEY, Server, errand, said};
+
+/// The words of the refusal of a start with these arguments and variables.
+fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+    let output = errand(&all).envs(variables.iter().copied()).current_dir(folder.path()).output().unwrap();
+    let (code, out, err) = said(&output);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    err
+}
+
+fn key_of(greeting: &str) -> Option<&str> {
+    greeting.split_whitespace().find(|word| word.starts_with("dv_"))
+}
+
+#[test]
+fn the_first_start_makes_a_key_and_no_later_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = Server::start_with(&data, &[]);
+    let key = key_of(&first.printed).expect("a key").to_owned();
+    assert!(first.raw("/v1/agents", &key).starts_with("HTTP/1.1 200"));
+    assert!(first.printed.contains("Models") && first.printed.contains(data.to_str().unwrap()), "{}", first.printed);
+    first.terminate();
+    let second = Server::start_with(&data, &[]);
+    assert_eq!(key_of(&second.printed), None);
+    assert!(second.raw("/v1/agents", &key).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn it_is_ready_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    // The best of three: the machine that tests are run on has other things to do.
+    let times = [0, 1, 2].map(|number| {
+        let start = Instant::now();
+        let server = Server::start(&folder.path().join(number.to_string()));
+        let time = start.elapsed();
+        drop(server);
+        time
+    });
+    assert!(times.iter().min().unwrap() < &Duration::from_secs(1), "{times:?}");
+}
+
+#[test]
+fn an_operators_own_key_is_valid_even_after_it_was_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    assert!(!server.printed.contains("dv_"), "{}", server.printed);
+    assert!(server.raw("/v1/agents", KEY).starts_with("HTTP/1.1 200"));
+    let data_dir = ["--data-dir", data.to_str().unwrap()];
+    let keys = errand(&[&["keys", "list", "--json"], &data_dir[..]].concat()).output().unwrap();
+    let keys: serde_json::Value = serde_json::from_slice(&keys.stdout).unwrap();
+    let id = keys["keys"][0]["id"].as_str().unwrap();
+    assert!(errand(&[&["keys", "revoke", id], &data_dir[..]].concat()).output().unwrap().status.success());
+    assert!(server.raw("/v1/agents", KEY).starts_with("HTTP/1.1 401"));
+    server.terminate();
+    let again = Server::start(&data);
+    assert!(again.raw("/v1/agents", KEY).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_weak_key_is_refused_and_not_repeated() {
+    let told = refusal(&[], &[("ERRAND_API_KEY", "hunter2")]);
+    assert!(told.contains("ERRAND_API_KEY") && told.contains("too short") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_second_server_on_the_folder_is_told_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let told = refusal(&["--data-dir", data.to_str().unwrap()], &[]);
+    assert!(told.contains(&format!("process {}", server.pid())) && told.contains("--data-dir"), "{told}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let address = server.url.strip_prefix("http://").unwrap();
+    let output = errand(&["serve", "--listen", address]).current_dir(folder.path()).output().unwrap();
+    let (code, _, told) = said(&output);
+    assert!(code == Some(1) && told.contains(address) && told.contains("--listen"), "{told}");
+    assert!(!folder.path().join("errand-data").exists(), "a start that fails leaves nothing");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    Server::start(&data).terminate();
+    let db = Db::open(&Settings::new(data.join("errand.db"))).unwrap();
+    let newer = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (999, 'later', 'x', 0)";
+    db.write(async move |tx| tx.exec(newer, &[]).await).await.unwrap();
+    db.close().await;
+    let data = data.to_str().unwrap();
+    let told = refusal(&["--data-dir", data], &[]);
+    assert!(told.contains("999 (later)") && told.contains("newer version"), "{told}");
+    let (code, _, told) = said(&errand(&["keys", "list", "--data-dir", data]).output().unwrap());
+    assert!(code == Some(1) && told.contains("newer version"), "{told}");
+}
+
+#[test]
+fn a_file_of_another_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = folder.path().join("notes.txt");
+    std::fs::write(&foreign, "not a database, but somebody's notes\n".repeat(100)).unwrap();
+    let url = format!("sqlite:{}", foreign.display());
+    let told = refusal(&["--database-url", &url], &[]);
+    assert!(told.contains("notes.txt"), "{told}");
+    assert!(std::fs::read_to_string(&foreign).unwrap().starts_with("not a database"));
+}
+
+#[test]
+fn settings_that_are_wrong_are_told_by_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, "[limits]\ntunrs = 3\n").unwrap();
+    let file = file.to_str().unwrap();
+    let told = refusal(&["--config", file], &[]);
+    assert!(told.contains("my.toml") && told.contains("limits") && told.contains("tunrs"), "{told}");
+    assert!(refusal(&[], &[("ERRAND_CONFIG", "nowhere.toml")]).contains("nowhere.toml"));
+    let told = refusal(&[], &[("ERRAND_DATABASE_URL", "postgres://me:secret@host/db")]);
+    assert!(told.contains("SQLite") && !told.contains("secret"), "{told}");
+}
+
+#[test]
+fn sigterm_ends_it_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let start = Instant::now();
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(15));
+    assert!(!data.join("errand.db-wal").exists(), "the database was closed");
+}
