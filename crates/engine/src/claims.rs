@@ -79,5 +79,8 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: OwnedSemaphorePermit) {
         }
         drop(place);
     });
-    held.insert(lease.run, Held { lease, task: task.abort_handle() });
+    // After a pause longer than the lease, this process may claim a run that a task of its own still works on.
+    if let Some(late) = held.insert(lease.run, Held { lease, task: task.abort_handle() }) {
+        late.task.abort();
+    }
 }

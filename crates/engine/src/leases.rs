@@ -15,11 +15,18 @@ pub(crate) async fn keep_alive(shop: Arc<Shop>) {
     let pause = Duration::from_millis((shop.parts.settings.lease_ms / 3).max(1));
     loop {
         tokio::time::sleep(pause).await;
-        let leases: Vec<Lease> = lock(&shop.held).values().map(|held| held.lease).collect();
+        let leases = held_leases(&shop);
         for batch in leases.chunks(BATCH) {
             renew(&shop, batch.to_vec()).await;
         }
     }
+}
+
+/// What this process holds. A task that panicked holds nothing: its lease runs out, so that its run is claimed again.
+fn held_leases(shop: &Shop) -> Vec<Lease> {
+    let mut held = lock(&shop.held);
+    held.retain(|_, held| !held.task.is_finished());
+    held.values().map(|held| held.lease).collect()
 }
 
 async fn renew(shop: &Shop, leases: Vec<Lease>) {

@@ -1,0 +1,247 @@
+//! A database, a team with Builds, and the engines that work on them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use agent::models::{Model, TurnRequest};
+use agent::tools::pdf::PdfReader;
+use agent::workspace::Workspaces;
+use domain::agents::Agent;
+use domain::builds::Secrets;
+use domain::limits::Limits;
+use domain::runs::{Event, Said};
+use domain::sandboxes::Sandbox;
+use domain::{AgentId, Ambient, BuildId, RunId, TeamId, Timestamp};
+use engine::{Engine, Parts, Settings};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use storage::builds::NewBuild;
+use storage::runs::{NewRun, RunRow};
+use storage::{Bell, Db, MIGRATIONS, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
+use tempfile::TempDir;
+use testkit::scripted::Turn;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// How long a test waits for what should happen at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Real time and ids that sort, without chance.
+struct Clock {
+    started: Instant,
+    drawn: AtomicU64,
+}
+
+impl Ambient for Clock {
+    fn now(&self) -> Timestamp {
+        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap();
+        Timestamp(1_764_000_000_000).plus_ms(passed)
+    }
+
+    fn id(&self, at: Timestamp) -> Uuid {
+        let mut count = [0; 10];
+        count[2..].copy_from_slice(&self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        uuid::Builder::from_unix_timestamp_millis(u64::try_from(at.0).unwrap(), &count).into_uuid()
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+/// A model that says when a turn has begun.
+pub(crate) struct Announced<M> {
+    model: M,
+    begun: Arc<Notify>,
+}
+
+/// `model`, and what is notified at the beginning of each turn.
+pub(crate) fn announced<M: Model>(model: M) -> (Announced<M>, Arc<Notify>) {
+    let begun = Arc::new(Notify::new());
+    (Announced { model, begun: Arc::clone(&begun) }, begun)
+}
+
+impl<M: Model> Model for Announced<M> {
+    fn turn<'a>(&'a self, request: TurnRequest<'a>) -> BoxFuture<'a, Turn> {
+        self.begun.notify_one();
+        self.model.turn(request)
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) db: Db,
+    pub(crate) bell: Bell,
+    clock: Arc<Clock>,
+    pub(crate) team: TeamId,
+    agent: AgentId,
+    build: BuildId,
+    folder: TempDir,
+}
+
+impl House {
+    /// With a Build that only names a model.
+    pub(crate) async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With a Build that says this, too.
+    pub(crate) async fn with(config: Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&storage::Settings::new(folder.path().join("errand.db"))).unwrap();
+        let clock = Arc::new(Clock { started: Instant::now(), drawn: AtomicU64::new(0) });
+        let now = clock.now();
+        db.migrate(MIGRATIONS, now.0).await.unwrap();
+        let (team, agent) = (TeamId(clock.id(now)), AgentId(clock.id(now)));
+        let build = BuildId(clock.id(now));
+        let mut data = json!({ "model": "scripted", "input": "Do it.", "files": [], "skills": [] });
+        for (key, value) in config.as_object().unwrap() {
+            data[key] = value.clone();
+        }
+        let new = NewBuild {
+            id: build,
+            agent,
+            name: "build".into(),
+            config: json!({ "version": "v1", "data": data }).to_string(),
+            submitted: "{}".into(),
+            secrets: Secrets::default(),
+            created_at: now,
+        };
+        let assignment = Agent { id: agent, team, name: "worker".into(), created_at: now, updated_at: now };
+        let furnish = async move |tx: &mut storage::Tx<'_>| {
+            teams::insert(tx, team, "ours", now).await?;
+            agents::insert(tx, &assignment).await?;
+            builds::insert(tx, team, new).await
+        };
+        db.write::<_, StoreError, _>(furnish).await.unwrap();
+        Self { db, bell: Bell::default(), clock, team, agent, build, folder }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.clock.id(self.now())
+    }
+
+    /// An engine with the usual settings.
+    pub(crate) fn engine(&self, model: impl Model) -> Engine {
+        self.engine_with(model, Limits::default(), Settings::default())
+    }
+
+    pub(crate) fn engine_with(&self, model: impl Model, limits: Limits, settings: Settings) -> Engine {
+        Engine::start(Parts {
+            db: self.db.clone(),
+            bell: self.bell.clone(),
+            ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
+            model: Arc::new(model),
+            workspaces: Workspaces::new(self.folder.path().join("sandboxes")),
+            pdf: PdfReader::new("no-pdf-here".into()),
+            limits,
+            settings,
+        })
+    }
+
+    /// A new run, and the bell.
+    pub(crate) async fn start(&self, message: Option<&str>) -> RunId {
+        self.start_with(message, None).await
+    }
+
+    pub(crate) async fn start_with(&self, message: Option<&str>, webhook_url: Option<String>) -> RunId {
+        let now = self.now();
+        let id = RunId(self.id());
+        let team = self.team;
+        let sandbox =
+            Sandbox { id: format!("sbx_{}", id.0.simple()), team, created_at: now, expires_at: now.plus_ms(1_000_000) };
+        let new = NewRun {
+            id,
+            agent: self.agent,
+            build: self.build,
+            sandbox: sandbox.id.clone(),
+            title: "job".into(),
+            source: "api",
+            webhook_url,
+            message: message.map(|text| Said { id: self.id(), text: text.into() }),
+            created_at: now,
+        };
+        let accept = async move |tx: &mut storage::Tx<'_>| {
+            sandboxes::insert(tx, &sandbox).await?;
+            runs::insert(tx, team, new).await
+        };
+        self.db.write::<_, StoreError, _>(accept).await.unwrap();
+        self.bell.ring_work();
+        id
+    }
+
+    /// As the API does it: into the inbox, then the bells.
+    pub(crate) async fn tell(&self, run: RunId, event: Event) {
+        let (team, now) = (self.team, self.now());
+        self.db.write(async move |tx| runs::tell(tx, team, run, &event, now).await).await.unwrap();
+        self.bell.ring_run(run.0);
+        self.bell.ring_work();
+    }
+
+    pub(crate) async fn say(&self, run: RunId, text: &str) {
+        self.tell(run, Event::MessageReceived(Said { id: self.id(), text: text.into() })).await;
+    }
+
+    pub(crate) async fn stop(&self, run: RunId) {
+        self.tell(run, Event::Interrupted { by: "stop_request".into() }).await;
+    }
+
+    pub(crate) async fn row(&self, run: RunId) -> RunRow {
+        self.db.read(async |tx| runs::get(tx, self.team, run).await).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn journal(&self, run: RunId) -> Vec<Event> {
+        let entries = self.db.read(async |tx| journal::replay(tx, run).await).await.unwrap();
+        entries.into_iter().map(|entry| entry.event).collect()
+    }
+
+    /// The kinds of its journal, in order.
+    pub(crate) async fn kinds(&self, run: RunId) -> Vec<&'static str> {
+        self.journal(run).await.iter().map(Event::kind).collect()
+    }
+
+    pub(crate) async fn inbox_is_empty(&self, run: RunId) -> bool {
+        self.db.read(async |tx| runs::inbox(tx, run).await).await.unwrap().is_empty()
+    }
+
+    pub(crate) async fn next_due(&self) -> Option<Timestamp> {
+        self.db.read(async |tx| work::next_due(tx).await).await.unwrap()
+    }
+
+    /// Waits until the run has this status; answers how long that took.
+    pub(crate) async fn until(&self, run: RunId, status: &str) -> Duration {
+        let began = Instant::now();
+        while self.row(run).await.status != status {
+            assert!(began.elapsed() < PATIENCE, "expected {status}: {:?}", self.journal(run).await);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        began.elapsed()
+    }
+
+    /// Waits until its journal has `count` entries of this kind.
+    pub(crate) async fn until_journaled(&self, run: RunId, kind: &str, count: usize) {
+        let began = Instant::now();
+        while self.kinds(run).await.iter().filter(|seen| **seen == kind).count() < count {
+            assert!(began.elapsed() < PATIENCE, "expected {count} {kind}: {:?}", self.journal(run).await);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Where a file of the run's sandbox lies on the disk.
+    pub(crate) fn file(&self, run: RunId, name: &str) -> PathBuf {
+        self.folder.path().join(format!("sandboxes/sbx_{}", run.0.simple())).join(name)
+    }
+
+    /// The words of the last entry, which says why the run failed.
+    pub(crate) async fn cause(&self, run: RunId) -> (String, String) {
+        match self.journal(run).await.pop() {
+            Some(Event::Failed { cause }) => (cause.code, cause.message),
+            other => panic!("expected a cause, found {other:?}"),
+        }
+    }
+}
