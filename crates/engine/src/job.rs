@@ -9,7 +9,7 @@ use agent::models::{Answer, TurnRequest};
 use agent::tools::{self, Toolbox};
 use agent::workspace::Workspace;
 use domain::runs::{Cause, Effect, Event, Rules, Run, Status, Step};
-use domain::turns::{Line, Outcome, Reply, ToolCall};
+use domain::turns::{Outcome, Reply, ToolCall};
 use storage::bell::RunWatch;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
@@ -127,11 +127,10 @@ impl<'s> Job<'s> {
 
     async fn think(&mut self, turn: u32) -> Waited<Event> {
         let plan = Arc::clone(&self.plan);
-        let spoken_to = !plan.seed.is_empty() || matches!(self.run.lines().first(), Some(Line::User(_)));
         let request = TurnRequest {
             model: &plan.model,
             instructions: &plan.instructions,
-            seed: if spoken_to { &plan.seed } else { &plan.kickoff },
+            seed: &plan.seed,
             lines: self.run.lines(),
             tools: tools::specs(plan.json_object),
             sampling: &plan.sampling,

@@ -1,7 +1,7 @@
 //! What a Build demands of each model turn, read from its config once.
 
 use agent::tools::guide::guide;
-use domain::builds::{Config, Part, Sampling, SeedTurn, Speaker};
+use domain::builds::{Config, Sampling, SeedTurn};
 use storage::StoreError;
 
 /// A Build, ready to run.
@@ -9,8 +9,6 @@ pub(crate) struct Plan {
     pub(crate) model: String,
     pub(crate) instructions: String,
     pub(crate) seed: Vec<SeedTurn>,
-    /// What stands in for a first message where neither Build nor person gave one: providers refuse an empty conversation.
-    pub(crate) kickoff: Vec<SeedTurn>,
     pub(crate) sampling: Sampling,
     pub(crate) json_object: bool,
     /// What the config names and this version does not serve: said in the transcript, never ignored.
@@ -23,7 +21,6 @@ impl Plan {
         let config: Config = serde_json::from_str(config)
             .map_err(|error| StoreError::Corrupt { what: format!("builds.config: {error}") })?;
         let json_object = config.wants_json_object();
-        let begin = Part::InputText { text: "Carry out the Job your instructions describe.".into() };
         Ok(Self {
             model: config.model_name().to_owned(),
             instructions: format!(
@@ -32,7 +29,6 @@ impl Plan {
                 config.instructions()
             ),
             seed: config.seed_turns(),
-            kickoff: vec![SeedTurn { role: Speaker::User, parts: vec![begin] }],
             sampling: config.sampling(),
             json_object,
             unserved: config.unserved(),
