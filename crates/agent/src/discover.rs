@@ -16,8 +16,12 @@ pub const USUAL_PORTS: [(u16, &str); 3] = [(11434, "Ollama"), (8080, "llama.cpp"
 
 /// A server on this machine answers a list at once, or is not what we look for.
 const LIST_TIMEOUT: Duration = Duration::from_millis(300);
-/// Time to load a model and say a word.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time to load a model and say a word, for all models of a server that are tried.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// As many models of one server are tried.
+const TRIES: usize = 4;
+/// Parts of the names of models that embed or sort and do not answer. They are tried last: names lie.
+const MUTE: [&str; 4] = ["embed", "bge-", "minilm", "rerank"];
 /// A list of models is small; anything longer is something else.
 const BODY_MAX: usize = 1024 * 1024;
 
@@ -69,6 +73,28 @@ fn lines(mut seen: Vec<String>, last: String) -> String {
 
 /// The first model of the server that answers; `None` as error where nobody listens.
 async fn look(client: &reqwest::Client, base_url: &str) -> Result<String, Option<String>> {
+    let models = list(client, base_url).await?;
+    let asking = async {
+        for model in &models {
+            if answers(client, base_url, model).await {
+                return Some(model.clone());
+            }
+        }
+        None
+    };
+    let tried = models.join("\", \"");
+    match timeout(ANSWER_TIMEOUT, asking).await {
+        Ok(Some(model)) => Ok(model),
+        Ok(None) => Err(Some(format!("of its models, \"{tried}\" gave no answer to a test question"))),
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            Err(Some(format!("of its models, \"{tried}\" did not answer a test question within {seconds} s")))
+        }
+    }
+}
+
+/// The models to try, best first; at least one.
+async fn list(client: &reqwest::Client, base_url: &str) -> Result<Vec<String>, Option<String>> {
     let list = client.get(format!("{base_url}/models")).send();
     let list = match timeout(LIST_TIMEOUT, async { body(list.await?).await }).await {
         Err(_) => return Err(Some("it did not list its models in time".to_owned())),
@@ -77,25 +103,27 @@ async fn look(client: &reqwest::Client, base_url: &str) -> Result<String, Option
         Ok(Ok(list)) => list,
     };
     let list = list.ok_or_else(|| "its list of models is not one".to_owned())?;
-    let model = list.pointer("/data/0/id").and_then(Value::as_str).ok_or_else(|| "it lists no model".to_owned())?;
+    let rows = list["data"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut models: Vec<_> = rows.iter().filter_map(|row| row["id"].as_str()).map(str::to_owned).collect();
+    if models.is_empty() {
+        return Err(Some("it lists no model".to_owned()));
+    }
+    models.sort_by_key(|model| MUTE.iter().any(|mute| model.to_lowercase().contains(mute)));
+    models.truncate(TRIES);
+    Ok(models)
+}
+
+/// Whether the model says anything at all.
+async fn answers(client: &reqwest::Client, base_url: &str, model: &str) -> bool {
     let question = json!({
         "model": model,
         "max_tokens": 8,
         "messages": [{ "role": "user", "content": "Answer with the word yes." }],
     });
     let asked = client.post(format!("{base_url}/chat/completions")).json(&question).send();
-    let answer = match timeout(ANSWER_TIMEOUT, async { body(asked.await?).await }).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => None,
-        Err(_) => {
-            return Err(Some(format!("its model \"{model}\" did not answer within {} s", ANSWER_TIMEOUT.as_secs())));
-        }
-    };
+    let answer = async { body(asked.await?).await }.await.ok().flatten();
     // A thinking model may spend its eight tokens without a word: a choice is answer enough.
-    match answer.as_ref().and_then(|answer| answer.pointer("/choices/0/message")) {
-        Some(_) => Ok(model.to_owned()),
-        None => Err(Some(format!("its model \"{model}\" gave no answer to a test question"))),
-    }
+    answer.is_some_and(|answer| answer.pointer("/choices/0/message").is_some())
 }
 
 /// The JSON of a successful answer, if it is that and not too long.

@@ -10,6 +10,13 @@ use serde_json::{Map, Value};
 pub trait Model: Send + Sync + 'static {
     /// One turn. Dropping the future cancels the call. No retries inside: the run's journal counts them.
     fn turn<'a>(&'a self, request: TurnRequest<'a>) -> BoxFuture<'a, Result<Answer, ModelFailure>>;
+
+    /// A sentence for people about each of these settings that `model` does not take and that is left out of its turns. Fallbacks, which
+    /// may take others, are not looked at.
+    fn notes(&self, model: &str, sampling: &Sampling) -> Vec<String> {
+        let _ = (model, sampling);
+        Vec::new()
+    }
 }
 
 /// Everything one turn needs.
@@ -39,8 +46,8 @@ pub struct TurnRequest<'a> {
 
 /// Where a turn finds the bytes of a picture.
 pub trait Pictures: Send + Sync {
-    /// The bytes, if the file is still what the journal says it was.
-    fn bytes(&self, image: &ImageRef) -> Option<Vec<u8>>;
+    /// The bytes, if the file is still what the journal says it was. Does not block the caller's thread.
+    fn load(&self, image: &ImageRef) -> BoxFuture<'static, Option<Vec<u8>>>;
 }
 
 /// A complete answer. `engine` makes a [`domain::turns::Reply`] of it by giving each call its key.

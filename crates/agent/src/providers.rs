@@ -10,7 +10,7 @@
 //!
 //! Here: [`Providers`], the order of fallbacks. Not here: retries and waiting, which the run's journal counts.
 //! Next: `providers/route.rs` for the choice, `providers/call.rs` for one call, one module per language for its JSON,
-//! `providers/failure.rs` for what may go wrong.
+//! `providers/sampling.rs` for the settings that a model takes, `providers/failure.rs` for what may go wrong.
 
 mod call;
 mod carry;
@@ -21,19 +21,22 @@ mod gemini;
 pub(crate) mod http;
 mod json;
 mod messages;
+mod pictures;
 mod responses;
 mod retry_after;
 mod route;
+mod sampling;
 mod sse;
 mod talk;
 
+use domain::builds::Sampling;
 use domain::runs::ModelFailure;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use self::http::Clients;
 pub use self::http::NoClient;
-use self::route::StandIn;
+use self::route::{Route, StandIn};
 use crate::models::{Answer, Model, TurnRequest};
 use crate::settings::{Endpoint, ModelSettings, Origin};
 
@@ -79,28 +82,43 @@ impl Providers {
     }
 
     async fn ask(&self, request: TurnRequest<'_>) -> Result<Answer, ModelFailure> {
-        let first = match self.ask_one(&request).await {
+        let mut failed = match self.ask_one(&request).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         for model in route::fallbacks(&self.settings, request.model) {
             match self.ask_one(&TurnRequest { model, ..request }).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => tracing::warn!(code = failure.code, "fallback failed as well: {}", failure.message),
+                Err(failure) => {
+                    tracing::warn!(code = failure.code, "fallback failed as well: {}", failure.message);
+                    // The run rests and tries again if anybody may answer then.
+                    if failure.retryable && !failed.retryable {
+                        failed = failure;
+                    }
+                }
             }
         }
-        Err(first)
+        Err(failed)
     }
 
     async fn ask_one(&self, request: &TurnRequest<'_>) -> Result<Answer, ModelFailure> {
-        let route = route::route(&self.settings, self.stand_in.as_ref(), request.model)?;
+        let route = self.route(request.model)?;
         call::call(&self.clients, &self.settings.defaults, &route, request).await
+    }
+
+    fn route(&self, model: &str) -> Result<Route<'_>, ModelFailure> {
+        route::route(&self.settings, self.stand_in.as_ref(), model)
     }
 }
 
 impl Model for Providers {
     fn turn<'a>(&'a self, request: TurnRequest<'a>) -> BoxFuture<'a, Result<Answer, ModelFailure>> {
         self.ask(request).boxed()
+    }
+
+    fn notes(&self, model: &str, sampling: &Sampling) -> Vec<String> {
+        // Without a route the first turn fails and says so.
+        self.route(model).map_or_else(|_| Vec::new(), |route| sampling::unused(&route, sampling))
     }
 }
 

@@ -106,8 +106,7 @@ pub struct ModelDefaults {
     /// Tokens an answer may have when the Build does not say. Unset: Anthropic gets the documented maximum of the model (its API wants a
     /// number), the others decide for themselves.
     pub max_output_tokens: Option<u32>,
-    /// Seconds without a byte before a provider counts as hung; five times as many for a server on this machine, where reading a long
-    /// prompt on a CPU is slow.
+    /// Seconds without a byte before a provider counts as hung. Reasoning models and long prompts on a CPU are silent for minutes.
     pub idle_timeout_secs: u64,
     /// Seconds a whole turn may take: a provider that sends a token now and then never goes idle.
     pub turn_timeout_secs: u64,
@@ -119,7 +118,7 @@ impl Default for ModelDefaults {
     fn default() -> Self {
         Self {
             max_output_tokens: None,
-            idle_timeout_secs: 60,
+            idle_timeout_secs: 600,
             turn_timeout_secs: 20 * 60,
             max_answer_bytes: 16 * 1024 * 1024,
         }

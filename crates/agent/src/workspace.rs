@@ -5,11 +5,10 @@
 //! [`domain::sandboxes`], what a model may do with files in [`crate::tools`]. All functions block: async callers wrap them.
 
 mod beneath;
-mod error;
 mod files;
 mod quota;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use domain::sandboxes::{FILE_MAX, FileInfo, SandboxPath};
+use domain::sandboxes::{FILE_MAX, FileError, FileInfo, SandboxPath};
 use domain::turns::ImageRef;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 use crate::models::Pictures;
-pub use error::FileError;
 pub use quota::Quota;
 
 /// Most entries that one listing returns.
@@ -82,7 +82,7 @@ impl Workspaces {
         let _turn = sandbox.turn();
         sandbox.checked_id()?;
         match self.shared.folder().and_then(|root| root.remove_dir_all(sandbox_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::io(&"the sandbox", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&"the sandbox", &error)),
             _ => Ok(()),
         }
     }
@@ -105,8 +105,7 @@ impl Workspace {
         check_size(path, size)?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(FILE_MAX));
         // The file may have grown since it was measured.
-        let read =
-            file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| FileError::io(path, error))?;
+        let read = file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| io_error(path, &error))?;
         check_size(path, read as u64)?;
         Ok(bytes)
     }
@@ -140,7 +139,7 @@ impl Workspace {
         self.checked_id()?;
         check_size(path, bytes.len() as u64)?;
         let (name, folders) = split(path)?;
-        let failed = |error| FileError::io(path, error);
+        let failed = |error: io::Error| io_error(path, &error);
         let home = self.shared.make(&self.id).map_err(failed)?;
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
         let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
@@ -157,7 +156,7 @@ impl Workspace {
         match self.shared.folder().and_then(|root| beneath::enter(&root, &self.id)) {
             Ok(home) => Ok(Some(home)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(FileError::io(&"the sandbox", error)),
+            Err(error) => Err(io_error(&"the sandbox", &error)),
         }
     }
 
@@ -188,10 +187,20 @@ impl Shared {
 }
 
 impl Pictures for Workspace {
-    fn bytes(&self, image: &ImageRef) -> Option<Vec<u8>> {
-        let bytes = self.read(&SandboxPath::parse_file(&image.path).ok()?).ok()?;
-        (sha256_hex(&bytes) == image.sha256).then_some(bytes)
+    fn load(&self, image: &ImageRef) -> BoxFuture<'static, Option<Vec<u8>>> {
+        let (workspace, image) = (self.clone(), image.clone());
+        // Reading and hashing megabytes would hold up every other run of this thread.
+        let loaded = tokio::task::spawn_blocking(move || {
+            let bytes = workspace.read(&SandboxPath::parse_file(&image.path).ok()?).ok()?;
+            (sha256_hex(&bytes) == image.sha256).then_some(bytes)
+        });
+        loaded.map(|loaded| loaded.ok().flatten()).boxed()
     }
+}
+
+/// What the system said, with the path as the sandbox shows it.
+fn io_error(path: &impl Display, error: &io::Error) -> FileError {
+    FileError::Io(format!("{path} could not be accessed: {error}"))
 }
 
 /// SHA-256 in lower-case hex, as [`ImageRef`] keeps it.

@@ -1,6 +1,9 @@
 //! The providers against a fake that is true to the wire of each.
 
 #[cfg(test)]
+#[path = "providers/calls.rs"]
+mod calls;
+#[cfg(test)]
 #[path = "providers/cuts.rs"]
 mod cuts;
 #[cfg(test)]
@@ -12,6 +15,9 @@ mod failures;
 #[cfg(test)]
 #[path = "providers/replays.rs"]
 mod replays;
+#[cfg(test)]
+#[path = "providers/sampling.rs"]
+mod sampling;
 #[cfg(test)]
 #[path = "providers/settings.rs"]
 mod settings;

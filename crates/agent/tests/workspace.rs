@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent::models::Pictures;
-use agent::workspace::{FileError, LIST_MAX, Quota, Workspace, Workspaces};
-use domain::sandboxes::{FILE_MAX, SandboxPath};
+use agent::workspace::{LIST_MAX, Quota, Workspace, Workspaces};
+use domain::sandboxes::{FILE_MAX, FileError, SandboxPath};
 use domain::turns::ImageRef;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use tempfile::TempDir;
@@ -390,14 +390,15 @@ fn writers_take_turns_and_leave_nothing_behind() {
     assert!(!place.dir.path().join("sandboxes/.incoming/1-1").exists());
 }
 
-#[test]
-fn a_picture_is_shown_only_while_it_is_the_same() {
+#[tokio::test]
+async fn a_picture_is_shown_only_while_it_is_the_same() {
     let place = Place::new();
     let sha256 = "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20".to_owned();
     place.open().write(&file("p.png"), b"input").unwrap();
     let image = ImageRef { path: "/workspace/p.png".into(), media_type: "image/png".into(), sha256, size_bytes: 5 };
-    assert_eq!(place.open().bytes(&image).unwrap(), b"input");
-    assert_eq!(place.open().bytes(&ImageRef { path: "/workspace/../p.png".into(), ..image.clone() }), None);
+    assert_eq!(place.open().load(&image).await.unwrap(), b"input");
+    let outside = ImageRef { path: "/workspace/../p.png".into(), ..image.clone() };
+    assert_eq!(place.open().load(&outside).await, None);
     place.open().write(&file("p.png"), b"other").unwrap();
-    assert_eq!(place.open().bytes(&image), None);
+    assert_eq!(place.open().load(&image).await, None);
 }

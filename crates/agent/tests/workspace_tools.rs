@@ -133,6 +133,19 @@ async fn an_edit_wants_exactly_one_place() {
 }
 
 #[tokio::test]
+async fn an_edit_is_measured_before_it_is_made() {
+    let desk = Desk::new();
+    let before = "a".repeat(4000);
+    desk.put("a.txt", before.as_bytes());
+    let edit = |new: usize| json!({"path": "a.txt", "old": "a", "new": "b".repeat(new), "replace_all": true});
+    let why = desk.error("edit_file", edit(4000)).await;
+    assert!(why.contains("would have 16000000 bytes") && why.contains("at most 10485760"), "{why}");
+    assert_eq!(desk.get("a.txt"), before);
+    assert_eq!(desk.ok("edit_file", edit(2000)).await["replaced"], 4000);
+    assert_eq!(desk.get("a.txt").len(), 8_000_000);
+}
+
+#[tokio::test]
 async fn pictures_are_known_by_their_bytes() {
     let desk = Desk::new();
     let pictures: [(&[u8], &str); 4] = [
@@ -147,7 +160,7 @@ async fn pictures_are_known_by_their_bytes() {
             panic!("{media_type}")
         };
         assert_eq!((image.media_type.as_str(), image.path.as_str()), (media_type, "/workspace/named.txt"));
-        assert_eq!(agent::models::Pictures::bytes(&desk.workspace, &image).unwrap(), bytes);
+        assert_eq!(agent::models::Pictures::load(&desk.workspace, &image).await.unwrap(), bytes);
     }
     let mut large = pictures[0].0.to_vec();
     large.resize(5 * 1024 * 1024 + 1, 0);

@@ -5,25 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use contract::agents::{AgentAnswer, AgentPage, CreateAgent};
 use contract::builds::NewBuild;
 use serde_json::value::RawValue;
 
-use crate::client::{Output, Page, Target};
+use crate::client::{Api, Output, Page};
 use crate::table;
 
-/// Assignments: list them, look at one, create one.
-#[derive(Args)]
-pub(crate) struct Agents {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Newest first.
     List {
         #[command(flatten)]
@@ -54,12 +46,11 @@ enum Action {
     },
 }
 
-impl Agents {
+impl Action {
     /// Does it.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let api = self.target.open()?;
-        match self.action {
-            Action::List { page, output } => {
+    pub(crate) async fn run(self, api: &Api) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { page, output } => {
                 let answer = api.get(&["agents"], &page.query()).await?;
                 output.print(&answer, |found: AgentPage| {
                     let more = table::more(found.agents.len(), page.skipped(), found.total);
@@ -67,8 +58,8 @@ impl Agents {
                     table::rows(["ID", "NAME", "CREATED"], rows) + &more
                 })?;
             }
-            Action::Get { agent, output } => output.print(&api.get(&["agents", &agent], &[]).await?, one)?,
-            Action::Create { name, build_name, config, output } => {
+            Self::Get { agent, output } => output.print(&api.get(&["agents", &agent], &[]).await?, one)?,
+            Self::Create { name, build_name, config, output } => {
                 let build = match config {
                     Some(file) => Some(NewBuild { name: build_name, config: read_config(&file)? }),
                     None => None,

@@ -3,25 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use contract::builds::{Build, BuildAnswer, BuildPage, CreateBuild, NewBuildAnswer};
 use serde_json::Value;
 
 use crate::agents::read_config;
-use crate::client::{Output, Page, Target};
+use crate::client::{Api, Output, Page};
 use crate::{paint, table};
 
-/// Builds: the numbered versions of an Assignment.
-#[derive(Args)]
-pub(crate) struct Builds {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Latest first.
     List {
         /// The Assignment's id.
@@ -53,12 +45,11 @@ enum Action {
     },
 }
 
-impl Builds {
+impl Action {
     /// Does it.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let api = self.target.open()?;
-        match self.action {
-            Action::List { agent, page, output } => {
+    pub(crate) async fn run(self, api: &Api) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { agent, page, output } => {
                 let answer = api.get(&["agents", &agent, "builds"], &page.query()).await?;
                 output.print(&answer, |found: BuildPage| {
                     let more = table::more(found.builds.len(), page.skipped(), found.total);
@@ -74,10 +65,10 @@ impl Builds {
                     table::rows(["NUMBER", "ID", "MODEL", "NAME", "CREATED"], rows) + &more
                 })?;
             }
-            Action::Get { build, output } => {
+            Self::Get { build, output } => {
                 output.print(&api.get(&["builds", &build], &[]).await?, |found: BuildAnswer| one(&found.build))?;
             }
-            Action::Create { agent, name, config, output } => {
+            Self::Create { agent, name, config, output } => {
                 let build = CreateBuild { agent_id: agent, name, config: read_config(&config)? };
                 output.print(&api.post(&["builds"], &build).await?, |made: NewBuildAnswer| one(&made.build))?;
             }

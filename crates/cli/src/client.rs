@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::failure::Failure;
-pub(crate) use self::options::{Output, Page, Target};
+pub(crate) use self::options::{Noun, Output, Page};
 use crate::paint;
 
 /// An open door to one server.

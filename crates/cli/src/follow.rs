@@ -54,6 +54,15 @@ pub(crate) struct Stream<'a> {
     failures: u32,
 }
 
+/// What came of waiting for more.
+enum More {
+    Bytes,
+    /// The stream broke off, or a server that stops has ended it: another one goes on.
+    Cut,
+    /// The run has ended, and so has its stream.
+    Over,
+}
+
 /// One entry.
 pub(crate) struct Entry {
     /// What happened; `None` for a kind that this version does not know.
@@ -75,9 +84,9 @@ impl<'a> Stream<'a> {
                 return self.entry(frame.data).map(Some);
             }
             let cut = match self.more().await {
-                Ok(true) => continue,
-                Ok(false) if self.ending.is_some() => return Ok(None),
-                Ok(false) => None,
+                Ok(More::Bytes) => continue,
+                Ok(More::Over) => return Ok(None),
+                Ok(More::Cut) => None,
                 Err(error) => match error.downcast_ref::<Failure>() {
                     Some(failure) if failure.may_pass() => Some(error),
                     _ => return Err(error),
@@ -100,18 +109,30 @@ impl<'a> Stream<'a> {
         self.ending
     }
 
-    /// Waits for more bytes; `false` at the stream's end.
-    async fn more(&mut self) -> anyhow::Result<bool> {
+    async fn more(&mut self) -> anyhow::Result<More> {
         let open = match &mut self.open {
             Some(open) => open,
             none => none.insert(self.api.events(self.run, self.after).await?),
         };
-        match open.chunk().await {
-            Ok(Some(bytes)) => self.parser.push(&bytes),
-            // Ended or cut: what came before still counts.
-            Ok(None) | Err(_) => return Ok(false),
+        let over = match open.chunk().await {
+            Ok(Some(bytes)) => {
+                self.parser.push(&bytes);
+                return Ok(More::Bytes);
+            }
+            Ok(None) => self.is_over().await?,
+            Err(_) => self.ending.is_some(),
+        };
+        Ok(if over { More::Over } else { More::Cut })
+    }
+
+    /// Whether a stream that ended has told all. If no entry said so and the stream before it has ended in vain as well, the run itself is asked:
+    /// its end may be told by a kind of entry that this version does not know.
+    async fn is_over(&mut self) -> anyhow::Result<bool> {
+        if self.ending.is_none() && self.failures > 0 {
+            let detail: RunDetail = self.api.get(&["runs", self.run], &[]).await?.read()?;
+            self.ending = terminal(&detail.run.status);
         }
-        Ok(true)
+        Ok(self.ending.is_some())
     }
 
     fn entry(&mut self, json: String) -> anyhow::Result<Entry> {
@@ -120,16 +141,20 @@ impl<'a> Stream<'a> {
         self.after = sent.seq;
         self.failures = 0;
         let event: Option<Event> = serde_json::from_str(sent.data.get()).ok();
-        match sent.kind.as_str() {
-            "completed" => self.ending = Some(Status::Completed),
-            "failed" => self.ending = Some(Status::Failed),
-            "interrupted" => self.ending = Some(Status::Interrupted),
-            // A message resumes a run that had ended.
-            "message_received" | "claimed" => self.ending = None,
-            _ => {}
+        if sent.kind == "message_received" {
+            // It resumes a run that had ended. A claim alone does not: its worker may find nothing to do.
+            self.ending = None;
+        } else {
+            // The entry that ends a run has the name of the status.
+            self.ending = terminal(&sent.kind).or(self.ending);
         }
         Ok(Entry { event, json })
     }
+}
+
+/// The status of this name, if it is one that a run ends in.
+pub(crate) fn terminal(word: &str) -> Option<Status> {
+    Status::from_word(word).filter(|status| status.is_terminal())
 }
 
 /// Follows `run` until it is over and answers how it ended.

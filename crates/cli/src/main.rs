@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use agent::tools::pdf::{READER_ARGUMENT, child as pdf_reader};
 use clap::{Parser, Subcommand};
 
-use crate::client::Failure;
+use crate::client::{Failure, Noun};
 
 /// Runs Assignments: configured AI workers, on your own machine.
 #[derive(Parser)]
@@ -45,10 +45,14 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Keys(keys::Keys),
-    Agents(agents::Agents),
-    Builds(builds::Builds),
-    Runs(runs::Runs),
-    Sandboxes(sandboxes::Sandboxes),
+    /// Assignments: list them, look at one, create one.
+    Agents(Noun<agents::Action>),
+    /// Builds: the numbered versions of an Assignment.
+    Builds(Noun<builds::Action>),
+    /// Jobs: start one, follow it, answer it, read what it did.
+    Runs(Noun<runs::Action>),
+    /// Sandboxes: give a Job its files, fetch what it wrote.
+    Sandboxes(Noun<sandboxes::Action>),
 }
 
 fn main() -> ExitCode {
@@ -73,10 +77,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Keys(keys) => keys.run().await,
-            Command::Agents(agents) => agents.run().await,
-            Command::Builds(builds) => builds.run().await,
-            Command::Runs(runs) => runs.run().await,
-            Command::Sandboxes(sandboxes) => sandboxes.run().await,
+            Command::Agents(noun) => noun.run(agents::Action::run).await,
+            Command::Builds(noun) => noun.run(builds::Action::run).await,
+            Command::Runs(noun) => noun.run(runs::Action::run).await,
+            Command::Sandboxes(noun) => noun.run(sandboxes::Action::run).await,
         }
     });
     // Whatever still blocks has had its grace.

@@ -7,30 +7,22 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use contract::human_requests::HumanRequest;
 use contract::messages::{Message, MessagePage, PostMessage, PostedMessageAnswer};
 use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, RunPage, StopAnswer};
 use domain::runs::Status;
 
 use crate::ask::Lines;
-use crate::client::{Api, Output, Page, Target};
+use crate::client::{Api, Output, Page};
 use crate::follow::{self, Person, Show};
 use crate::paint::{self, Paint};
 use crate::table;
 use crate::transcript::Transcript;
 
-/// Jobs: start one, follow it, answer it, read what it did.
-#[derive(Args)]
-pub(crate) struct Runs {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Newest first.
     List {
         /// Only those in this status, such as waiting or needs_attention.
@@ -111,43 +103,42 @@ enum Action {
     },
 }
 
-impl Runs {
+impl Action {
     /// Does it.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let api = self.target.open()?;
-        match self.action {
-            Action::List { status, agent, page, output } => {
+    pub(crate) async fn run(self, api: &Api) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { status, agent, page, output } => {
                 let filters = [("status", status), ("agent_id", agent)];
                 let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
                 let query: Vec<_> = page.query().into_iter().chain(filters).collect();
                 output.print(&api.get(&["runs"], &query).await?, |found: RunPage| list(found, &page))?;
             }
-            Action::Get { run, output } => output.print(&api.get(&["runs", &run], &[]).await?, detail)?,
-            Action::Start { agent, message, sandbox, follow, output } => {
+            Self::Get { run, output } => output.print(&api.get(&["runs", &run], &[]).await?, detail)?,
+            Self::Start { agent, message, sandbox, follow, output } => {
                 let body = CreateRun { agent_id: agent, message, sandbox_id: sandbox, webhook_url: None };
                 let started = api.post(&["runs"], &body).await?;
                 if follow {
-                    return follow_to_the_end(&api, &started.read::<RunAnswer>()?.run.id, output).await;
+                    return follow_to_the_end(api, &started.read::<RunAnswer>()?.run.id, output).await;
                 }
                 output.print(&started, |started: RunAnswer| fields(&started.run))?;
             }
-            Action::Messages { run, page, output } => {
+            Self::Messages { run, page, output } => {
                 let answer = api.get(&["runs", &run, "messages"], &page.query()).await?;
                 output.print(&answer, |found: MessagePage| messages(&found, &page))?;
             }
-            Action::Send { run, message, output } => {
+            Self::Send { run, message, output } => {
                 let answer = api.post(&["runs", &run, "messages"], &PostMessage { message }).await?;
                 output.print(&answer, |sent: PostedMessageAnswer| format!("sent as {}\n", sent.message.id))?;
             }
-            Action::Respond(respond) => respond.run(&api).await?,
-            Action::Stop { run, output } => {
+            Self::Respond(respond) => respond.run(api).await?,
+            Self::Stop { run, output } => {
                 let answer = api.post_nothing(&["runs", &run, "stop"]).await?;
                 output.print(&answer, |told: StopAnswer| {
                     format!("{}\n", paint::line(told.message.as_deref().unwrap_or("stopped"), 200))
                 })?;
             }
-            Action::Follow { run, output } => return follow_to_the_end(&api, &run, output).await,
-            Action::Export { run, output } => export::run(&api, &run, output.as_deref()).await?,
+            Self::Follow { run, output } => return follow_to_the_end(api, &run, output).await,
+            Self::Export { run, output } => export::run(api, &run, output.as_deref()).await?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,23 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use contract::sandboxes::{FilePage, SandboxAnswer, SandboxFileKind, UploadedFile, WORKSPACE};
 
-use crate::client::{Output, Target};
+use crate::client::{Api, Output};
 use crate::{paint, table};
 
-/// Sandboxes: give a Job its files, fetch what it wrote.
-#[derive(Args)]
-pub(crate) struct Sandboxes {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// A new, empty one.
     Create {
         #[command(flatten)]
@@ -60,28 +52,27 @@ enum Action {
     },
 }
 
-impl Sandboxes {
+impl Action {
     /// Does it.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let api = self.target.open()?;
-        match self.action {
-            Action::Create { output } => {
+    pub(crate) async fn run(self, api: &Api) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Create { output } => {
                 output.print(&api.post_nothing(&["sandboxes"]).await?, |made: SandboxAnswer| {
                     table::fields(&[("id", made.sandbox_id), ("expires", made.expires_at)])
                 })?;
             }
-            Action::Files { sandbox, path, output } => {
+            Self::Files { sandbox, path, output } => {
                 let answer = api.get(&["sandboxes", &sandbox, "files"], &[("path", path)]).await?;
                 output.print(&answer, files)?;
             }
-            Action::Upload { sandbox, file, path, output } => {
+            Self::Upload { sandbox, file, path, output } => {
                 let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
                 let path = path.map_or_else(|| own_name(&file), Ok)?;
                 output.print(&api.upload(&sandbox, &path, bytes).await?, |sent: UploadedFile| {
                     format!("{} ({} bytes)\n", paint::plain(&sent.path), sent.size_bytes)
                 })?;
             }
-            Action::Download { sandbox, path, output } => {
+            Self::Download { sandbox, path, output } => {
                 let bytes = api.download(&sandbox, &path).await?;
                 match output {
                     Some(file) => std::fs::write(&file, bytes).with_context(|| file.display().to_string())?,

@@ -1,10 +1,10 @@
 //! Where the rooms meet: a database, an engine and a server in one process, for [`crate::serve`] and [`crate::demo`].
 //!
-//! The order of opening is the order of refusing: folder, lock, database, schema, keys. Nothing moves before all of them are there.
+//! The order of opening is the order of refusing: folder, locks, database, schema, keys. Nothing moves before all of them are there.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ use crate::config::Config;
 pub(crate) struct House {
     db: Db,
     ambient: Arc<dyn Ambient>,
-    lock: DataLock,
+    locks: Vec<DataLock>,
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Running {
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
-    _lock: DataLock,
+    _locks: Vec<DataLock>,
 }
 
 impl House {
@@ -55,12 +55,16 @@ impl House {
         }
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
-        let lock = DataLock::take(folder)?;
+        let locks = take_locks(folder, &config.database)?;
         let db = open_database(&config.database)?;
+        warn_if_shared(folder);
+        if !config.database.starts_with(folder) {
+            warn_if_shared(&config.database);
+        }
         let ambient = Arc::new(SystemAmbient::new());
         let now = ambient.now();
         db.migrate(MIGRATIONS, now.0).await?;
-        // The lock is ours, so whoever held these claims is gone.
+        // The locks are ours, so whoever held these claims is gone.
         db.write(async move |tx| work::free_all(tx, now).await).await?;
         let mut fresh = [0; 32];
         ambient.random(&mut fresh);
@@ -72,12 +76,12 @@ impl House {
         };
         let own = own_key.map(str::to_owned);
         let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
-        Ok(Self { db, ambient, lock, new_key })
+        Ok(Self { db, ambient, locks, new_key })
     }
 
     /// Starts engine and server.
     pub(crate) fn start(self, config: Config, model: Arc<dyn Model>, listener: TcpListener) -> anyhow::Result<Running> {
-        let Self { db, ambient, lock, .. } = self;
+        let Self { db, ambient, locks, .. } = self;
         let workspaces = Workspaces::with_quota(config.data_dir.join("sandboxes"), config.quota);
         let bell = Bell::default();
         let engine = Engine::start(engine::Parts {
@@ -105,7 +109,7 @@ impl House {
             let _ = stopped.await;
         };
         let serving = tokio::spawn(server::serve(listener, app, stopped));
-        Ok(Running { db, engine, ready, stop, serving, _lock: lock })
+        Ok(Running { db, engine, ready, stop, serving, _locks: locks })
     }
 }
 
@@ -171,9 +175,40 @@ async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Opti
     }
 }
 
-/// Opens the database file, whose schema is still to be looked at.
+/// The lock of the data folder, and that of the database's own folder if it lies elsewhere: two servers on one database would take each other's
+/// Jobs for those of a dead process.
+fn take_locks(folder: &Path, database: &Path) -> anyhow::Result<Vec<DataLock>> {
+    let mut locks = vec![DataLock::take(folder)?];
+    // A link leads to the folder of what it names.
+    let file = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    let beside = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+    if real(beside)? != real(folder)? {
+        let lock = DataLock::take(beside).with_context(|| {
+            format!("the database {} (--database-url) needs the folder it lies in for itself", database.display())
+        })?;
+        locks.push(lock);
+    }
+    Ok(locks)
+}
+
+/// Opens the database file, whose schema is still to be looked at. One that is not there is made for its owner only; SQLite gives the files that it
+/// puts beside it the same mode.
 pub(crate) fn open_database(path: &Path) -> anyhow::Result<Db> {
-    Db::open(&Settings::new(path)).with_context(|| path.display().to_string())
+    let name = || path.display().to_string();
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).with_context(name)?;
+    Db::open(&Settings::new(path)).with_context(name)
+}
+
+/// Says so if others on this machine could get at what is kept: an operator may want that, and is the only one who can change it.
+fn warn_if_shared(path: &Path) {
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(
+            "{path} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets in clear: chmod go= {path}"
+        );
+    }
 }
 
 /// Makes the folder, for its owner only, unless it is there.

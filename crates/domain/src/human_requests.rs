@@ -1,6 +1,7 @@
 //! Human requests: what a Job asks a person, and which answers fit.
 //!
 //! The model asks through the tool [`ASK_PERSON`]; [`HumanRequest::from_call`] reads its arguments, [`HumanRequest::accept`] an answer.
+//! Whether an answer still comes in time is for [`Stage::found`] to say.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::runs::{Event, Status};
 use crate::turns::ToolCall;
 
 /// The tool through which a model asks a person.
@@ -76,6 +78,30 @@ pub enum Response {
     Approved(bool),
     /// Answers by question text.
     Answers(BTreeMap<String, String>),
+}
+
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// An answer is taken.
+    Open,
+    /// The one answer was given.
+    Answered,
+    /// The run went on without an answer.
+    Overtaken,
+}
+
+impl Stage {
+    /// What an answer finds that comes now. A request can look open although nobody will hear an answer any more: the run has stopped waiting,
+    /// or something lies in its `inbox` that it takes first and that moves it on.
+    #[must_use]
+    pub fn found(self, run: Status, inbox: &[Event]) -> Self {
+        let moves_on = |event: &Event| matches!(event, Event::MessageReceived(_) | Event::Interrupted { .. });
+        match self {
+            Self::Open if run != Status::Waiting || inbox.iter().any(moves_on) => Self::Overtaken,
+            stage => stage,
+        }
+    }
 }
 
 impl Response {
@@ -234,5 +260,14 @@ mod tests {
             asked(json!({"kind": "question", "title": "x", "questions": [{"question": "y"}, {"question": "y"}]}))
                 .is_err()
         );
+    }
+    #[test]
+    fn an_open_request_is_overtaken_by_whatever_moves_its_run_on() {
+        let stop = Event::Interrupted { by: "stop_request".into() };
+        let note = Event::Noted { text: "n".into() };
+        assert_eq!(Stage::Open.found(Status::Waiting, &[note.clone()]), Stage::Open);
+        assert_eq!(Stage::Open.found(Status::Waiting, &[note, stop.clone()]), Stage::Overtaken);
+        assert_eq!(Stage::Open.found(Status::Pending, &[]), Stage::Overtaken);
+        assert_eq!(Stage::Answered.found(Status::Pending, &[stop]), Stage::Answered);
     }
 }

@@ -16,8 +16,6 @@ pub enum Provider {
     Anthropic,
     /// OpenAI's Responses API.
     OpenAiResponses,
-    /// OpenAI's Chat Completions API; no name leads here, only the operator's settings do.
-    OpenAiChat,
     /// Google's Gemini API.
     Gemini,
     /// Chat Completions at the operator's own URL: Ollama, vLLM, llama.cpp and the like.
@@ -27,8 +25,6 @@ pub enum Provider {
 /// What a configured model name comes down to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The name as the Build has it.
-    pub requested: String,
     /// The name to send to the provider, without the long-context suffix.
     pub model: String,
     /// Who serves that model.
@@ -70,7 +66,6 @@ pub fn resolve(name: &str, remaps: &Remaps) -> Resolved {
     let (chosen, chosen_long) = split_long_context(chosen);
     let (model, product_long) = split_long_context(product_model(chosen).unwrap_or(chosen));
     Resolved {
-        requested: name.to_owned(),
         model: model.to_owned(),
         provider: provider_for(model),
         long_context: inherited_long || chosen_long || product_long,
@@ -114,7 +109,7 @@ mod tests {
     use crate::builds::AGENT_MODELS;
 
     fn resolved(name: &str) -> (String, Provider, bool) {
-        let Resolved { model, provider, long_context, .. } = resolve(name, &Remaps::new());
+        let Resolved { model, provider, long_context } = resolve(name, &Remaps::new());
         (model, provider, long_context)
     }
 
@@ -167,7 +162,6 @@ mod tests {
         ]);
         let long = resolve("claude-sonnet-4-6[1m]", &remaps);
         assert_eq!((long.model.as_str(), long.long_context), ("qwen3:32b", true));
-        assert_eq!(long.requested, "claude-sonnet-4-6[1m]");
         let exact = resolve("claude-opus-4-7[1m]", &remaps);
         assert_eq!((exact.provider, exact.long_context), (Provider::OpenAiResponses, false));
         assert_eq!(resolve("mine", &remaps).model, "claude-sonnet-4-6");

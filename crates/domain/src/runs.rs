@@ -16,9 +16,9 @@ use std::collections::VecDeque;
 pub use event::{Cause, Entry, Event, ModelFailure, Said};
 
 use crate::Timestamp;
-use crate::human_requests::HumanRequest;
+use crate::human_requests::{ASK_PERSON, HumanRequest};
 use crate::limits::Limits;
-use crate::turns::{Line, ToolCall};
+use crate::turns::{Line, Outcome, ToolCall};
 
 /// The tool with which a model ends its Job and hands over the result.
 pub const FINISH: &str = "finish";
@@ -54,6 +54,14 @@ impl Status {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
         }
+    }
+
+    /// The status that `word` names, if any.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use Status::{Completed, Failed, Interrupted, Pending, Running, Starting, Waiting};
+        [Pending, Starting, Running, Waiting, Completed, Failed, Interrupted]
+            .into_iter()
+            .find(|status| status.word() == word)
     }
 
     /// Whether nothing more happens by itself.
@@ -107,7 +115,9 @@ enum Phase {
     /// A model turn is due or under way.
     Thinking { turn: u32, tries: u32 },
     /// A failed model turn waits for its next try.
-    Resting { turn: u32, tries: u32 },
+    Resting { turn: u32, tries: u32, until: Timestamp },
+    /// The model gave its last answer; the run completes unless somebody has written meanwhile.
+    Answered,
     /// A reply's tool calls are worked off, one after the other. `current` has its intent in the journal once `begun`.
     Acting { current: ToolCall, begun: bool, queue: VecDeque<ToolCall> },
     /// A person was asked by the call `current`.
@@ -170,7 +180,9 @@ impl Run {
         }
     }
 
-    /// The run its journal amounts to, and what is due: the effect of the newest event that had one.
+    /// The run its journal amounts to, and what followed from its newest entry: for a claim, what is due.
+    ///
+    /// Limits do not change the state, so the operator may have changed them meanwhile.
     ///
     /// # Errors
     /// [`Refused`] when the journal was not written by this state machine.
@@ -180,29 +192,41 @@ impl Run {
         for entry in journal {
             let (next, effects) = run.apply(entry.at, &entry.event)?;
             run = next;
-            due = effects.into_iter().next().or(due);
+            due = effects.into_iter().next();
         }
         Ok((run, due))
     }
 
-    /// Applies `event` and everything that follows from it at once.
-    ///
-    /// # Errors
-    /// [`Refused`] when `event` does not fit; the run is then as it was.
-    pub fn advance(&mut self, at: Timestamp, event: Event) -> Result<Step, Refused> {
+    /// Applies `events`, in order, and everything that follows from them at once. What no longer fits (a second stop, a late answer) is left out
+    /// and handed back; so is what followed from an event but was overtaken by a later one.
+    pub fn advance(&mut self, at: Timestamp, events: impl IntoIterator<Item = Event>) -> (Step, Vec<Refused>) {
         let mut step = Step { events: Vec::new(), next: None };
-        let mut due = VecDeque::from([event]);
+        let mut refused = Vec::new();
+        let mut due: VecDeque<Event> = events.into_iter().collect();
         while let Some(event) = due.pop_front() {
-            let effects = self.step(at, &event)?;
-            step.events.push(event);
-            for effect in effects {
-                match effect {
-                    Effect::Then(event) => due.push_back(event),
-                    other => step.next = Some(other),
+            if matches!(event, Event::Failed { .. } | Event::Interrupted { .. })
+                && let Some(key) = self.in_flight().filter(|_| self.current_leaves_the_server())
+            {
+                // A call in flight shows its outcome before the run ends; what would follow from that does not happen any more.
+                let unknown = Event::ToolFinished { key, outcome: Outcome::Unknown };
+                if self.step(at, &unknown).is_ok() {
+                    step.events.push(unknown);
                 }
             }
+            match self.step(at, &event) {
+                Ok(effects) => {
+                    step.events.push(event);
+                    for effect in effects {
+                        match effect {
+                            Effect::Then(event) => due.push_back(event),
+                            other => step.next = Some(other),
+                        }
+                    }
+                }
+                Err(error) => refused.push(error),
+            }
         }
-        Ok(step)
+        (step, refused)
     }
 
     /// What the run is doing.
@@ -210,7 +234,7 @@ impl Run {
         match &self.phase {
             Phase::New | Phase::Resting { .. } => Status::Pending,
             Phase::Thinking { turn: 1, .. } => Status::Starting,
-            Phase::Thinking { .. } | Phase::Acting { .. } => Status::Running,
+            Phase::Thinking { .. } | Phase::Answered | Phase::Acting { .. } => Status::Running,
             Phase::Asking { .. } => Status::Waiting,
             Phase::Ended(status) => *status,
         }
@@ -219,6 +243,18 @@ impl Run {
     /// The conversation after the instructions and the Build's own first turns.
     pub fn lines(&self) -> &[Line] {
         &self.lines
+    }
+
+    /// The key of the call whose intent is written and whose outcome is not.
+    pub fn in_flight(&self) -> Option<uuid::Uuid> {
+        match &self.phase {
+            Phase::Acting { current, begun: true, .. } => Some(current.key),
+            _ => None,
+        }
+    }
+
+    fn current_leaves_the_server(&self) -> bool {
+        matches!(&self.phase, Phase::Acting { current, .. } if current.name != FINISH && current.name != ASK_PERSON)
     }
 
     /// What people said and answered, oldest first.

@@ -69,33 +69,49 @@ pub struct FileInfo {
     pub size: u64,
 }
 
-/// Why a file was not read or written, in words for whoever asked.
+/// Why a file was not listed, read or written, in sentences for the person or the model that asked. Paths are as the sandbox shows them,
+/// never the server's own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// There is no such file or folder.
-    #[error("{0}: no such file or folder")]
+    /// No such file, or a folder above it is missing.
+    #[error("{0} does not exist")]
     NotFound(String),
-    /// A folder, a link, a device: not a plain file, or not a folder where one is needed.
-    #[error("{path}: expected {expected}")]
-    WrongKind {
-        /// The path as the person gave it.
+    /// Something else than a regular file with one name.
+    #[error("{path} is {found}, not a plain file")]
+    NotAFile {
+        /// The path asked for.
         path: String,
-        /// What it should be.
-        expected: &'static str,
+        /// What is there instead, with its article.
+        found: &'static str,
     },
-    /// It is larger than a file may be.
-    #[error("{path}: larger than the {max} bytes a file may have")]
-    TooLarge {
-        /// The path as the person gave it.
+    /// A folder was expected here, or above the file.
+    #[error("{path} is not reached: {name:?} is {found}, not a folder")]
+    NotAFolder {
+        /// The path asked for.
         path: String,
-        /// The bound.
+        /// The name on the way that is none.
+        name: String,
+        /// What is there instead, with its article.
+        found: &'static str,
+    },
+    /// More bytes than one file may have.
+    #[error("{path} has {size} bytes; a file here may have at most {max}")]
+    TooLarge {
+        /// The path asked for.
+        path: String,
+        /// Bytes it has or would have.
+        size: u64,
+        /// Bytes allowed.
         max: u64,
     },
-    /// The sandbox is full.
-    #[error("{0}")]
+    /// The sandbox is full; why, and what would still fit.
+    #[error("the sandbox is full: {0}")]
     Quota(String),
-    /// The disk failed; the details are for the operator.
-    #[error("the file could not be read or written")]
+    /// A path or a sandbox id that is refused as it stands.
+    #[error("{0}")]
+    BadPath(String),
+    /// The file system failed; which path, and what the system said.
+    #[error("{0}")]
     Io(String),
 }
 

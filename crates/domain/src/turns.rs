@@ -61,6 +61,8 @@ pub enum Stop {
     Length,
     /// The provider withheld the answer (safety).
     Refused,
+    /// It was done, but the arguments of a tool call are not one JSON object.
+    Malformed,
 }
 
 /// Tokens and money of one turn.

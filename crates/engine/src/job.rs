@@ -1,15 +1,15 @@
 //! One run from claim to release: the loop of take the inbox, decide, commit, act.
 //!
-//! Nothing acts before its commit; nothing is committed without the lease. The decisions are [`domain::runs::Run`]'s, the waiting is here.
+//! Nothing acts before its commit; nothing is committed without the lease. The decisions are [`domain::runs::Run`]'s, the waiting is in
+//! `wait.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::models::{Answer, TurnRequest};
 use agent::tools::{self, Toolbox};
 use agent::workspace::Workspace;
-use domain::runs::{Cause, Effect, Event, Rules, Run, Status, Step};
-use domain::turns::{Outcome, Reply, ToolCall};
+use domain::runs::{Effect, Event, Rules, Run, Status};
+use domain::turns::{Reply, ToolCall};
 use storage::bell::RunWatch;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
@@ -17,23 +17,21 @@ use storage::{StoreError, journal};
 
 use crate::plan::Plan;
 use crate::shop::{Pace, Shop};
+use crate::unreadable;
+use crate::wait::{Waited, wait};
 
-/// How long a run that could not be worked on is left alone, in milliseconds.
-const LEFT_ALONE_MS: u64 = 60_000;
+/// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
+const LONG: u64 = 200;
 
 /// Moves a claimed run as far as it goes, then lets go of it.
 pub(crate) async fn drive(shop: &Shop, claimed: Claimed) {
-    let lease = claimed.lease;
-    let outcome = match Job::load(shop, claimed).await {
+    let outcome = match Job::load(shop, claimed.clone()).await {
         Ok((job, due)) => job.work(due).await,
+        Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
     };
     if let Err(error) = outcome {
-        tracing::error!(run = %lease.run, %error, "the run is left alone for a minute");
-        let due = shop.now().plus_ms(LEFT_ALONE_MS);
-        if let Err(error) = shop.parts.db.write(async move |tx| work::let_go(tx, lease, due).await).await {
-            tracing::error!(run = %lease.run, %error, "letting go failed: the lease will run out");
-        }
+        unreadable::leave_alone(shop, claimed.lease, &error).await;
     }
 }
 
@@ -45,17 +43,6 @@ struct Job<'s> {
     tools: Toolbox,
     run: Run,
     news: RunWatch,
-}
-
-/// Why waiting for a model or a tool ended.
-enum Waited<T> {
-    Done(T),
-    /// Somebody wants the run stopped.
-    Stop,
-    /// The run's time is used up.
-    TimeUp,
-    /// The process drains and waits no longer.
-    Drain,
 }
 
 /// Whether the run is still ours to move.
@@ -70,7 +57,11 @@ impl<'s> Job<'s> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let run = claimed.lease.run;
-        let entries = shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?;
+        let entries = if claimed.tail.0 > LONG {
+            shop.parts.db.read_slow(async move |tx| journal::replay(tx, run).await).await?
+        } else {
+            shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?
+        };
         let rules = Rules { limits: shop.parts.limits.clone(), json_object: plan.json_object };
         let (run, due) = Run::replay(rules, entries)
             .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
@@ -80,49 +71,28 @@ impl<'s> Job<'s> {
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
-        let mut due = due;
-        if self.run.status() == Status::Starting {
-            due = match self.say_what_is_not_served(due).await? {
-                Going::On(due) => due,
-                Going::LetGo => return Ok(()),
-            };
-        }
+        let (mut events, mut due) = (self.notes(), due);
         loop {
-            let going = match due {
-                Effect::Then(event) => self.commit_events(vec![event], Effect::Wait, vec![]).await?,
-                other => self.take_inbox(other).await?,
-            };
-            let Going::On(next) = going else { return Ok(()) };
+            let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
             if *self.shop.pace.borrow() != Pace::Work {
                 return self.let_go().await;
             }
-            let event = match next {
+            let waited = match next {
                 Effect::CallModel { turn } => self.think(turn).await,
                 Effect::CallTool(call) => self.use_tool(&call).await,
+                Effect::Then(event) => Waited::Done(event),
                 // Nothing to do by itself: the commit that said so has let go already.
-                Effect::Then(_) | Effect::Sleep(_) | Effect::Wait => return Ok(()),
+                Effect::Sleep(_) | Effect::Wait => return Ok(()),
             };
-            due = match event {
-                Waited::Done(event) => match self.commit_events(vec![event], Effect::Wait, vec![]).await? {
-                    Going::On(due) => due,
-                    Going::LetGo => return Ok(()),
-                },
-                Waited::Stop => Effect::Wait,
-                Waited::TimeUp => Effect::Then(Event::Failed { cause: time_up(self.shop) }),
+            events = match waited {
+                Waited::Done(event) => vec![event],
+                // The inbox has it.
+                Waited::Stop => vec![],
+                Waited::TimeUp => vec![self.run.time_up()],
                 Waited::Drain => return self.let_go().await,
             };
+            due = Effect::Wait;
         }
-    }
-
-    /// Journals whatever came in, in the order it came. What no longer fits (a second stop) is dropped.
-    async fn take_inbox(&mut self, due: Effect) -> Result<Going, StoreError> {
-        let run = self.claimed.lease.run;
-        let inbox = self.shop.parts.db.read(async |tx| runs::inbox(tx, run).await).await?;
-        if inbox.is_empty() && !matches!(due, Effect::Wait | Effect::Sleep(_)) {
-            return Ok(Going::On(due));
-        }
-        let (taken, events) = inbox.into_iter().unzip();
-        self.commit_events(events, due, taken).await
     }
 
     async fn think(&mut self, turn: u32) -> Waited<Event> {
@@ -141,7 +111,8 @@ impl<'s> Job<'s> {
         };
         let calling = self.shop.parts.model.turn(request);
         let waited =
-            wait(self.shop, &self.claimed, &mut self.news, self.run.wall_left_ms(self.shop.now()), calling).await;
+            wait(self.shop, self.claimed.lease.run, &mut self.news, self.run.wall_left_ms(self.shop.now()), calling)
+                .await;
         waited.map(|answered| match answered {
             Ok(answer) => Event::Replied { turn, reply: self.reply(answer) },
             Err(failure) => Event::TurnFailed { turn, failure, spread_permille: self.shop.parts.ambient.permille() },
@@ -150,8 +121,8 @@ impl<'s> Job<'s> {
 
     async fn use_tool(&mut self, call: &ToolCall) -> Waited<Event> {
         let left = self.run.wall_left_ms(self.shop.now());
-        let waited = wait(self.shop, &self.claimed, &mut self.news, left, self.tools.call(call)).await;
-        waited.map(|outcome: Outcome| Event::ToolFinished { key: call.key, outcome })
+        let waited = wait(self.shop, self.claimed.lease.run, &mut self.news, left, self.tools.call(call)).await;
+        waited.map(|outcome| Event::ToolFinished { key: call.key, outcome })
     }
 
     /// Gives each call the key under which it is journaled, and what may be done with it after a crash.
@@ -174,122 +145,91 @@ impl<'s> Job<'s> {
         }
     }
 
-    async fn say_what_is_not_served(&mut self, due: Effect) -> Result<Going, StoreError> {
-        let webhook = "A webhook_url was given. It is stored, but this version does not call it.";
-        let unserved = self.plan.unserved.iter().map(String::as_str);
-        let notes: Vec<Event> = unserved
-            .chain(self.claimed.webhook.then_some(webhook))
-            .map(|text| Event::Noted { text: text.to_owned() })
-            .collect();
-        // A run that crashed in its first turn has said it already.
-        if notes.is_empty() || self.run.noted() {
-            return Ok(Going::On(due));
+    /// What readers should know before the first turn: what the Build names and this version does not serve. A run that crashed in its first
+    /// turn has said it already.
+    fn notes(&self) -> Vec<Event> {
+        if self.run.status() != Status::Starting || self.run.noted() {
+            return vec![];
         }
-        self.commit_events(notes, due, vec![]).await
+        let webhook = "A webhook_url was given. It is stored, but this version does not call it.";
+        let settings = self.shop.parts.model.notes(&self.plan.model, &self.plan.sampling);
+        let unserved = self.plan.unserved.iter().map(String::as_str);
+        unserved
+            .chain(self.claimed.webhook.then_some(webhook))
+            .chain(settings.iter().map(String::as_str))
+            .map(|text| Event::Noted { text: text.to_owned() })
+            .collect()
     }
 
-    /// Decides on `events` and commits them with all that follows. `due` is what there was to do; it stands unless the events change it.
-    async fn commit_events(&mut self, events: Vec<Event>, due: Effect, taken: Vec<i64>) -> Result<Going, StoreError> {
-        let now = self.shop.now();
+    /// Decides on `events` and whatever is in the inbox, and commits them with all that follows. `due` is what there was to do; it stands
+    /// unless the events change it.
+    async fn commit(&mut self, events: Vec<Event>, due: Effect) -> Result<Going, StoreError> {
         let asked_before = self.run.pending_request().map(|request| request.id);
-        let mut step = Step { events: vec![], next: None };
-        for event in events {
-            match self.run.advance(now, event) {
-                Ok(more) => {
-                    step.events.extend(more.events);
-                    step.next = more.next.or(step.next);
+        let (mut next, mut all, mut taken) = (due, vec![], vec![]);
+        let mut events = events;
+        loop {
+            for (id, event) in self.inbox(&taken).await? {
+                taken.push(id);
+                events.push(event);
+            }
+            let now = self.shop.now();
+            let (step, refused) = self.run.advance(now, events);
+            for refused in refused {
+                tracing::debug!(run = %self.claimed.lease.run, %refused, "left out");
+            }
+            all.extend(step.events);
+            next = step.next.unwrap_or(next);
+            let then = match &next {
+                Effect::Sleep(until) => Then::Sleep(*until),
+                Effect::Wait => Then::Release,
+                Effect::Then(_) | Effect::CallModel { .. } | Effect::CallTool(_) => {
+                    Then::Hold(self.shop.lease_end(now))
                 }
-                Err(refused) => tracing::info!(run = %self.claimed.lease.run, %refused, "dropped"),
+            };
+            if all.is_empty() && taken.is_empty() && matches!(then, Then::Hold(_)) {
+                return Ok(Going::On(next));
+            }
+            let request = self.run.pending_request();
+            let commit = Commit {
+                lease: self.claimed.lease,
+                tail: self.claimed.tail,
+                overtaken: asked_before.is_some() && request.map(|request| request.id) != asked_before,
+                asked: request.filter(|request| asked_before != Some(request.id)).cloned(),
+                events: all,
+                status: self.run.status(),
+                taken,
+                then,
+                now,
+            };
+            match self.shop.parts.db.write(async move |tx| runs::commit(tx, commit).await).await? {
+                Committed::Done { tail, due_again } => {
+                    self.claimed.tail = tail;
+                    self.shop.parts.bell.ring_run(self.claimed.lease.run.0);
+                    if due_again || matches!(then, Then::Sleep(_)) {
+                        self.shop.parts.bell.ring_work();
+                    }
+                    return Ok(if matches!(then, Then::Hold(_)) { Going::On(next) } else { Going::LetGo });
+                }
+                Committed::Overtaken(step) => (all, taken, events) = (step.events, step.taken, vec![]),
+                Committed::Lost => {
+                    tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
+                    return Ok(Going::LetGo);
+                }
             }
         }
-        let next = step.next.unwrap_or(due);
-        let then = match &next {
-            Effect::Sleep(until) => Then::Sleep(*until),
-            Effect::Wait => Then::Release,
-            Effect::Then(_) | Effect::CallModel { .. } | Effect::CallTool(_) => Then::Hold(self.shop.lease_end(now)),
-        };
-        let asked = self.run.pending_request().filter(|request| asked_before != Some(request.id)).cloned();
-        let commit = Commit {
-            lease: self.claimed.lease,
-            tail: self.claimed.tail,
-            overtaken: asked_before.is_some() && self.run.pending_request().map(|request| request.id) != asked_before,
-            asked,
-            events: step.events,
-            status: self.run.status(),
-            taken,
-            then,
-            now,
-        };
-        let committed = self.shop.parts.db.write(async move |tx| runs::commit(tx, commit).await).await?;
-        let Some(Committed { tail, due_again }) = committed else {
-            tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
-            return Ok(Going::LetGo);
-        };
-        self.claimed.tail = tail;
-        self.shop.parts.bell.ring_run(self.claimed.lease.run.0);
-        if due_again || matches!(then, Then::Sleep(_)) {
-            self.shop.parts.bell.ring_work();
-        }
-        Ok(if matches!(then, Then::Hold(_)) { Going::On(next) } else { Going::LetGo })
+    }
+
+    /// What came in and is not among `taken`, in the order it came.
+    async fn inbox(&self, taken: &[i64]) -> Result<Vec<(i64, Event)>, StoreError> {
+        let run = self.claimed.lease.run;
+        let mut inbox = self.shop.parts.db.read(async |tx| runs::inbox(tx, run).await).await?;
+        inbox.retain(|(id, _)| !taken.contains(id));
+        Ok(inbox)
     }
 
     /// Lets go of a run in the middle, for another process or the next start to go on with.
     async fn let_go(&self) -> Result<(), StoreError> {
         let (lease, now) = (self.claimed.lease, self.shop.now());
         self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, now).await).await
-    }
-}
-
-impl<T> Waited<T> {
-    fn map<U>(self, done: impl FnOnce(T) -> U) -> Waited<U> {
-        match self {
-            Self::Done(value) => Waited::Done(done(value)),
-            Self::Stop => Waited::Stop,
-            Self::TimeUp => Waited::TimeUp,
-            Self::Drain => Waited::Drain,
-        }
-    }
-}
-
-/// Waits for `doing`, but not longer than the run has, nor past a stop or the end of a drain.
-async fn wait<T>(
-    shop: &Shop,
-    claimed: &Claimed,
-    news: &mut RunWatch,
-    left_ms: u64,
-    doing: impl Future<Output = T>,
-) -> Waited<T> {
-    let mut pace = shop.pace.clone();
-    tokio::select! {
-        biased;
-        value = doing => Waited::Done(value),
-        () = stop_wanted(shop, claimed, news) => Waited::Stop,
-        _ = pace.wait_for(|pace| *pace == Pace::DropStep) => Waited::Drain,
-        () = tokio::time::sleep(Duration::from_millis(left_ms)) => Waited::TimeUp,
-    }
-}
-
-/// Returns once the inbox holds a stop. Messages do not interrupt a turn: they are heard at the next one.
-async fn stop_wanted(shop: &Shop, claimed: &Claimed, news: &mut RunWatch) {
-    let run = claimed.lease.run;
-    loop {
-        news.changed().await;
-        match shop.parts.db.read(async |tx| runs::inbox(tx, run).await).await {
-            Ok(inbox) if inbox.iter().any(|(_, event)| matches!(event, Event::Interrupted { .. })) => {
-                return;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%run, %error, "the inbox could not be read"),
-        }
-    }
-}
-
-fn time_up(shop: &Shop) -> Cause {
-    let limit = shop.parts.limits.wall_ms;
-    Cause {
-        code: "limit_reached".into(),
-        message: format!(
-            "The Job reached its limit wall_ms = {limit}. Raise it in errand.toml, section [limits], or give the Job less to do."
-        ),
     }
 }

@@ -37,13 +37,16 @@ async fn renew(shop: &Shop, leases: Vec<Lease>) {
     }
 }
 
-/// Stops the task of a lost lease, unless it has let go by itself or the run was claimed anew since.
+/// Stops the task of a lost lease. One that was let go while the write was under way looks lost too, so only what is still there, and lost, at the
+/// next beat is stopped; until then the fence keeps it from writing.
 fn abandon(shop: &Shop, lease: Lease) {
     let mut held = lock(&shop.held);
-    if held.get(&lease.run).is_some_and(|held| held.lease == lease)
-        && let Some(lost) = held.remove(&lease.run)
-    {
+    let Some(lost) = held.get_mut(&lease.run).filter(|held| held.lease == lease) else { return };
+    if lost.missed {
         tracing::warn!(run = %lease.run, "lease lost: its worker stops");
         lost.task.abort();
+        held.remove(&lease.run);
+    } else {
+        lost.missed = true;
     }
 }

@@ -12,6 +12,8 @@ mod job;
 mod leases;
 mod plan;
 mod shop;
+mod unreadable;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,8 @@ pub(crate) enum Pace {
 pub(crate) struct Held {
     pub(crate) lease: Lease,
     pub(crate) task: AbortHandle,
+    /// The last heartbeat did not find the lease.
+    pub(crate) missed: bool,
 }
 
 pub(crate) struct Shop {

@@ -35,6 +35,8 @@ pub(crate) enum ApiError {
     RequestAlreadyAnswered(&'static str),
     /// The sandbox holds as much as it may.
     SandboxFull(String),
+    /// As many uploads as are taken at once are under way.
+    Busy,
     /// The server is going away.
     NotReady,
     /// The store failed.
@@ -69,7 +71,9 @@ impl ApiError {
             Self::RunNotResumable => (StatusCode::BAD_REQUEST, "run_not_resumable"),
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
-            Self::NotReady | Self::Store(StoreError::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Busy | Self::NotReady | Self::Store(StoreError::Closed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             Self::Store(StoreError::Full) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::Store(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -90,6 +94,7 @@ impl ApiError {
             Self::RunNotResumable => {
                 "The run has failed and takes no more messages. Its last message says why; start a new run."
             }
+            Self::Busy => "Too many files are being uploaded at this moment. Send this one again after a second.",
             Self::NotReady | Self::Store(StoreError::Closed) => "The server is shutting down. Try again in a moment.",
             Self::Store(StoreError::Full) => {
                 "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
@@ -115,8 +120,13 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status();
         let body = ErrorBody { error: code.to_owned(), message: Some(self.message()) };
         let mut response = (status, Json(body)).into_response();
-        if let Self::InvalidToken(_) = self {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let told = match self {
+            Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::Busy => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = told {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         if let Some(cause) = self.cause() {
             response.extensions_mut().insert(cause);
@@ -154,7 +164,9 @@ impl From<FileError> for ApiError {
         let text = error.to_string();
         match error {
             FileError::NotFound(_) => Self::NotFound(text),
-            FileError::WrongKind { .. } => Self::InvalidRequest(text),
+            FileError::NotAFile { .. } | FileError::NotAFolder { .. } | FileError::BadPath(_) => {
+                Self::InvalidRequest(text)
+            }
             FileError::TooLarge { .. } => Self::PayloadTooLarge(text),
             FileError::Quota(_) => Self::SandboxFull(text),
             FileError::Io(cause) => Self::Internal(format!("sandbox file: {cause}")),

@@ -9,8 +9,8 @@ use axum::extract::State;
 use contract::human_requests::{
     AnsweredRequest, Choice, HumanRequest, HumanRequestKind, Question, Respond, RespondAnswer,
 };
-use domain::human_requests as rules;
-use domain::runs::{Event, Status};
+use domain::human_requests::{self as rules, Stage};
+use domain::runs::Event;
 use domain::{RunId, TeamId, Timestamp};
 use serde_json::{Map, Value};
 use storage::human_requests::{self, Stored};
@@ -34,12 +34,9 @@ pub(crate) async fn respond(
     State(shared): State<Arc<Shared>>,
     Body(body): Body<Respond>,
 ) -> Result<Json<RespondAnswer>, ApiError> {
-    let app = &shared.app;
-    let now = app.ambient.now();
-    let answered = app.db.write(async move |tx| answer(tx, caller.team, run, id, body, now).await);
-    let human_request = answered.await?;
-    app.bell.ring_work();
-    app.bell.ring_run(run.0);
+    let now = shared.app.ambient.now();
+    let answered = async move |tx: &mut Tx<'_>| answer(tx, caller.team, run, id, body, now).await;
+    let human_request = shared.write_and_ring(run, answered).await?;
     Ok(Json(RespondAnswer { human_request }))
 }
 
@@ -71,11 +68,11 @@ async fn answer(
 ) -> Result<AnsweredRequest, ApiError> {
     let status = find(tx, team, run).await?.status;
     let stored = human_requests::get(tx, team, run, id).await?.ok_or_else(|| ApiError::no_such("human request"))?;
-    if stored.response.is_some() {
-        return Err(ALREADY_ANSWERED);
-    }
-    if stored.closed_at.is_some() || status != Status::Waiting.word() || overtaken(tx, run).await? {
-        return Err(OVERTAKEN);
+    let inbox: Vec<Event> = runs::inbox(tx, run).await?.into_iter().map(|(_, event)| event).collect();
+    match stage(&stored).found(status, &inbox) {
+        Stage::Open => {}
+        Stage::Answered => return Err(ALREADY_ANSWERED),
+        Stage::Overtaken => return Err(OVERTAKEN),
     }
     let answers = body.answers.map(|answers| {
         answers.into_iter().map(|(question, text)| (question, Value::String(text))).collect::<Map<_, _>>()
@@ -102,10 +99,12 @@ const OVERTAKEN: ApiError = ApiError::RequestAlreadyAnswered(
     "The run does not wait for this request any more: it got a message or a stop instead.",
 );
 
-/// Whether something in the inbox will move the run on before an answer could: then it would be taken in vain.
-async fn overtaken(tx: &mut Tx<'_>, run: RunId) -> Result<bool, ApiError> {
-    let waiting = runs::inbox(tx, run).await?;
-    Ok(waiting.iter().any(|(_, event)| matches!(event, Event::MessageReceived(_) | Event::Interrupted { .. })))
+fn stage(stored: &Stored) -> Stage {
+    match (&stored.response, stored.closed_at) {
+        (Some(_), _) => Stage::Answered,
+        (None, Some(_)) => Stage::Overtaken,
+        (None, None) => Stage::Open,
+    }
 }
 
 fn question(question: rules::Question) -> Question {

@@ -33,12 +33,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
-use storage::{Bell, Db};
+use domain::{Ambient, RunId};
+use storage::{Bell, Db, Tx};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+
+use crate::errors::ApiError;
 
 /// How long requests that are under way may go on once the server was told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -107,10 +109,30 @@ struct Shared {
     app: App,
     /// Becomes true when the server is told to stop.
     closing: watch::Sender<bool>,
+    /// The places of uploads: see `uploads.rs`.
+    uploads: Arc<Semaphore>,
 }
 
 impl Shared {
     fn new(app: App) -> Arc<Self> {
-        Arc::new(Self { app, closing: watch::Sender::new(false) })
+        let uploads = Arc::new(Semaphore::new(uploads::PLACES));
+        Arc::new(Self { app, closing: watch::Sender::new(false), uploads })
+    }
+
+    /// Writes something that `run` has to know, and rings once it is committed. Both are done also when the request is dropped half-way, as it is
+    /// when its client hangs up: a commit that nobody rang for would wait for the slow poll.
+    async fn write_and_ring<T, F>(&self, run: RunId, job: F) -> Result<T, ApiError>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, ApiError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (db, bell) = (self.app.db.clone(), self.app.bell.clone());
+        let written = tokio::spawn(async move {
+            let written = db.write(job).await?;
+            bell.ring_work();
+            bell.ring_run(run.0);
+            Ok(written)
+        });
+        written.await.unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))))
     }
 }

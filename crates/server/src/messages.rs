@@ -12,7 +12,7 @@ use contract::pages::PageQuery;
 use domain::RunId;
 use domain::runs::transcript::{self, message, shown as outcome};
 use domain::runs::{Event, Said, Status};
-use storage::{journal, runs};
+use storage::{Tx, journal, runs};
 
 use crate::Shared;
 use crate::auth::Caller;
@@ -57,15 +57,13 @@ pub(crate) async fn post(
         timestamp: now.to_string(),
         text_content: said.text.clone(),
     };
-    let told = app.db.write::<_, ApiError, _>(async move |tx| {
-        if find(tx, caller.team, run).await?.status == Status::Failed.word() {
+    let tell = async move |tx: &mut Tx<'_>| {
+        if find(tx, caller.team, run).await?.status == Status::Failed {
             return Err(ApiError::RunNotResumable);
         }
         Ok(runs::tell(tx, caller.team, run, &Event::MessageReceived(said), now).await?)
-    });
-    told.await?;
-    app.bell.ring_work();
-    app.bell.ring_run(run.0);
+    };
+    shared.write_and_ring(run, tell).await?;
     Ok((StatusCode::CREATED, Json(PostedMessageAnswer { message })))
 }
 

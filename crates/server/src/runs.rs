@@ -45,17 +45,18 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<RunAnswer>), ApiError> {
     let app = &shared.app;
     let now = app.ambient.now();
+    let id = RunId(app.ambient.id(now));
     let wanted = Wanted {
         team: caller.team,
         agent: body.agent_id.parse().map_err(|error| ApiError::InvalidRequest(format!("/agent_id: {error}")))?,
-        id: RunId(app.ambient.id(now)),
+        id,
         message: body.message.filter(|text| !text.is_empty()).map(|text| Said { id: app.ambient.id(now), text }),
         webhook_url: body.webhook_url.map(webhook_url).transpose()?,
         now,
     };
     let fresh = sandboxes::fresh(app.ambient.as_ref(), caller.team, now);
     let given = body.sandbox_id;
-    let stored = app.db.write::<_, ApiError, _>(async move |tx| {
+    let started = async move |tx: &mut Tx<'_>| {
         let agent = agents::get(tx, wanted.team, wanted.agent).await?.ok_or_else(|| ApiError::no_such("agent"))?;
         let sandbox = if let Some(id) = given {
             sandboxes::live(tx, wanted.team, &id, now).await?
@@ -64,9 +65,8 @@ pub(crate) async fn start(
             fresh
         };
         wanted.insert(tx, &agent.name, sandbox.id).await
-    });
-    let run = shown(&stored.await?);
-    app.bell.ring_work();
+    };
+    let run = shown(&shared.write_and_ring(id, started).await?);
     Ok((StatusCode::CREATED, Json(RunAnswer { run })))
 }
 
@@ -80,8 +80,8 @@ pub(crate) async fn get(
     let found = shared.app.db.read::<_, ApiError, _>(async |tx| {
         let run = find(tx, caller.team, id).await?;
         // A run that does not wait any more may still have a request that its worker has not closed yet.
-        let waits = run.status == Status::Waiting.word();
-        let asked = if waits { human_requests::pending(tx, caller.team, id).await? } else { None };
+        let asked =
+            if run.status == Status::Waiting { human_requests::pending(tx, caller.team, id).await? } else { None };
         Ok((run, asked))
     });
     let (run, asked) = found.await?;
@@ -95,9 +95,8 @@ pub(crate) async fn stop(
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<StopAnswer>, ApiError> {
-    let app = &shared.app;
-    let now = app.ambient.now();
-    let stopped = app.db.write::<_, ApiError, _>(async move |tx| {
+    let now = shared.app.ambient.now();
+    let stop = async move |tx: &mut Tx<'_>| {
         let run = find(tx, caller.team, id).await?;
         let live = run.completed_at.is_none();
         if live {
@@ -105,14 +104,12 @@ pub(crate) async fn stop(
             runs::tell(tx, caller.team, id, &event, now).await?;
         }
         Ok((live, run.status))
-    });
-    let (live, status) = stopped.await?;
+    };
+    let (live, status) = shared.write_and_ring(id, stop).await?;
     let message = if live {
-        app.bell.ring_work();
-        app.bell.ring_run(id.0);
         "The run is being stopped.".to_owned()
     } else {
-        format!("The run is {status} already: there was nothing to stop.")
+        format!("The run is {} already: there was nothing to stop.", status.word())
     };
     Ok(Json(StopAnswer { success: true, message: Some(message) }))
 }
@@ -173,7 +170,7 @@ fn shown(run: &RunRow) -> Run {
         id: run.id.to_string(),
         agent_id: run.agent.to_string(),
         build_id: run.build.to_string(),
-        status: run.status.clone(),
+        status: run.status.word().to_owned(),
         source: Some(run.source.clone()),
         sandbox_id: Some(run.sandbox.clone()),
         started_at: run.started_at.map(|at| at.to_string()),

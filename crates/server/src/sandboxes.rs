@@ -57,10 +57,16 @@ pub(crate) async fn upload(
     request: Request,
 ) -> Result<(StatusCode, Json<UploadedFile>), ApiError> {
     let id = shared.sandbox(caller, id).await?;
+    let place = shared.upload_place().await?;
     let Upload { path, bytes } = Upload::read(request, path).await?;
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
     let answer = UploadedFile { path: file.to_string(), size_bytes: bytes.len() as u64 };
-    shared.files(move |files| files.write(&id, &file, &bytes)).await?;
+    let write = move |files: &dyn Files| {
+        // Until the bytes are out of memory, also when the client has gone.
+        let _place = place;
+        files.write(&id, &file, &bytes)
+    };
+    shared.files(write).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -93,10 +99,11 @@ pub(crate) fn fresh(ambient: &dyn Ambient, team: TeamId, now: Timestamp) -> Sand
     Sandbox { id, team, created_at: now, expires_at: now.plus_ms(LIFETIME_MS) }
 }
 
-/// The team's sandbox, as long as it has not expired; all else is the same 404.
+/// The team's sandbox, until it expires or as long as a run names it; all else is the same 404.
 pub(crate) async fn live(tx: &mut Tx<'_>, team: TeamId, id: &str, now: Timestamp) -> Result<Sandbox, ApiError> {
-    let found = sandboxes::get(tx, team, id).await?.filter(|sandbox| now < sandbox.expires_at);
-    found.ok_or_else(|| ApiError::no_such("sandbox"))
+    let gone = || ApiError::no_such("sandbox");
+    let sandbox = sandboxes::get(tx, team, id).await?.ok_or_else(gone)?;
+    if now < sandbox.expires_at || sandboxes::has_run(tx, team, id).await? { Ok(sandbox) } else { Err(gone()) }
 }
 
 impl Shared {

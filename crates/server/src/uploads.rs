@@ -1,7 +1,11 @@
 //! How a file comes out of a request: as the file part of a form, or as the whole body.
 //!
 //! The published API does not say what an upload looks like, so both customs are taken (contract 2.11). At most one byte more than a file may
-//! have is read before it is refused; a request that announces its size is refused unread.
+//! have is read before it is refused; a request that announces its size is refused unread. A file is held in memory until it is written, so only
+//! so many are taken at once.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
@@ -10,7 +14,9 @@ use axum::http::StatusCode;
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::Shared;
 use crate::body::{declared_length, media_type};
 use crate::errors::ApiError;
 
@@ -20,6 +26,10 @@ const FORM_EXTRA: usize = 64 * 1024;
 pub(crate) const BODY_MAX: usize = FILE_MAX + FORM_EXTRA;
 /// The longest path in a form, in bytes.
 const PATH_MAX: usize = 16 * 1024;
+/// Uploads read or written at once: with [`BODY_MAX`], what they may take of the memory.
+pub(crate) const PLACES: usize = 32;
+/// How long an upload waits for its turn before its client is asked to come back.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A file to store, and where.
 pub(crate) struct Upload {
@@ -85,6 +95,14 @@ impl Upload {
         let path =
             path.ok_or_else(|| ApiError::InvalidRequest("The file has no name: add a form field path.".into()))?;
         Ok(Self { path, bytes })
+    }
+}
+
+impl Shared {
+    /// Waits for the right to hold a file in memory. Nothing of the request is read meanwhile.
+    pub(crate) async fn upload_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.uploads).acquire_owned()).await;
+        place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
     }
 }
 

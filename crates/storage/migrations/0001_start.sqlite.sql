@@ -79,6 +79,8 @@ CREATE TABLE runs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX runs_by_agent ON runs (team_id, agent_id, id);
+-- Whether a sandbox is still needed, and the foreign key's own check when one is deleted: both would scan all runs of the team.
+CREATE INDEX runs_by_sandbox ON runs (team_id, sandbox_id);
 
 CREATE TABLE journal (
     run_id  TEXT    NOT NULL,
@@ -107,6 +109,7 @@ CREATE INDEX work_due ON work (due_at);
 CREATE TABLE inbox (
     id     INTEGER NOT NULL PRIMARY KEY,
     run_id TEXT    NOT NULL,
+    kind   TEXT    NOT NULL,
     body   TEXT    NOT NULL
 ) STRICT;
 

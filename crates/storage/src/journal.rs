@@ -54,8 +54,8 @@ pub(crate) async fn append(
     Ok((last_seq, messages))
 }
 
-/// The whole journal of a run, to rebuild its state. [`StoreError::Corrupt`] when an entry is of a kind that this version does not know: the
-/// run is then left alone.
+/// The whole journal of a run, to rebuild its state. [`StoreError::Schema`] when an entry is of a kind that a newer version wrote,
+/// [`StoreError::Corrupt`] when one cannot be read.
 pub async fn replay(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Entry>, StoreError> {
     tx.rows(REPLAY, &params![run]).await?.iter().map(entry).collect()
 }
@@ -82,11 +82,26 @@ pub async fn messages(
 
 fn entry(row: &Row) -> Result<Entry, StoreError> {
     let corrupt = |error: serde_json::Error| StoreError::Corrupt { what: format!("journal entry: {error}") };
-    let mut event: Event = serde_json::from_str(row.text_ref(2)?).map_err(corrupt)?;
+    let body = row.text_ref(2)?;
+    let mut event: Event = serde_json::from_str(body).map_err(|error| match kind(body) {
+        Some(kind) if !Event::knows(&kind) => {
+            StoreError::Schema(format!("a journal entry of the kind {kind:?}, which this version does not know"))
+        }
+        _ => corrupt(error),
+    })?;
     if let (Event::Replied { reply, .. }, Some(private)) = (&mut event, row.opt_text(3)?) {
         reply.carry = Some(serde_json::from_str(&private).map_err(corrupt)?);
     }
     Ok(Entry { seq: row.u64(0)?, at: row.time(1)?, event })
+}
+
+/// The kind that an entry says it is.
+fn kind(body: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Tagged {
+        r#type: String,
+    }
+    serde_json::from_str::<Tagged>(body).ok().map(|tagged| tagged.r#type)
 }
 
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {

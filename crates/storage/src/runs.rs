@@ -18,21 +18,35 @@ const GET: &str = "SELECT id, agent_id, build_id, sandbox_id, number, title, sou
     created_at, updated_at, started_at, completed_at FROM runs WHERE team_id = $1 AND id = $2";
 const MOVE: &str = "UPDATE runs SET status = $3, prompt_count = prompt_count + $4, last_seq = $5, message_count = $6, updated_at = $7, \
     completed_at = $8 WHERE team_id = $1 AND id = $2";
-const TELL: &str = "INSERT INTO inbox (run_id, body) VALUES ($1, $2)";
+const TELL: &str = "INSERT INTO inbox (run_id, kind, body) VALUES ($1, $2, $3)";
 const TOLD: &str = "UPDATE runs SET status = 'pending', updated_at = $3, completed_at = NULL \
     WHERE team_id = $1 AND id = $2 AND status IN ('waiting', 'completed', 'interrupted')";
 const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 ORDER BY id LIMIT 100";
+const STOP: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupted' LIMIT 1";
+const NEWS: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND id > $2 LIMIT 1";
 const TAKE: &str = "DELETE FROM inbox WHERE id = $1";
 #[cfg(feature = "sabotage-fence")]
 const TAIL: &str = "SELECT last_seq, message_count FROM runs WHERE team_id = $1 AND id = $2";
 
+// With an Assignment given, its own index serves the list; a condition that may be null could not use it.
+macro_rules! filter {
+    ($agent:literal) => {
+        concat!(
+            "WHERE r.team_id = $1 AND ",
+            $agent,
+            " AND ($3 IS NULL OR r.status IN ($3, $4)) AND ($5 IS NULL OR r.source = $5) \
+             AND ($6 IS NULL OR lower(r.title) LIKE $6 ESCAPE '!') AND ($7 IS NULL OR r.created_at >= $7)"
+        )
+    };
+}
+
 macro_rules! page {
-    ($order:literal) => {
+    ($agent:literal, $order:literal) => {
         concat!(
             "SELECT r.id, r.agent_id, r.build_id, r.sandbox_id, r.number, r.title, r.source, r.status, r.prompt_count, r.last_seq, \
              r.message_count, r.created_at, r.updated_at, r.started_at, r.completed_at, a.name \
-             FROM runs r JOIN agents a ON a.team_id = r.team_id AND a.id = r.agent_id WHERE r.team_id = $1 ",
-            filter!(),
+             FROM runs r JOIN agents a ON a.team_id = r.team_id AND a.id = r.agent_id ",
+            filter!($agent),
             " ORDER BY r.id ",
             $order,
             " LIMIT $8 OFFSET $9"
@@ -40,21 +54,40 @@ macro_rules! page {
     };
 }
 
-macro_rules! filter {
-    () => {
-        "AND ($2 IS NULL OR r.agent_id = $2) AND ($3 IS NULL OR r.status IN ($3, $4)) AND ($5 IS NULL OR r.source = $5) \
-         AND ($6 IS NULL OR lower(r.title) LIKE $6 ESCAPE '!') AND ($7 IS NULL OR r.created_at >= $7)"
+macro_rules! count {
+    ($agent:literal) => {
+        concat!("SELECT count(*) FROM runs r ", filter!($agent))
     };
 }
 
-const PAGE_NEWEST: &str = page!("DESC");
-const PAGE_OLDEST: &str = page!("ASC");
-const COUNT: &str = concat!("SELECT count(*) FROM runs r WHERE r.team_id = $1 ", filter!());
+/// Statements by whether an Assignment is given, then by order.
+const PAGES: [[&str; 2]; 2] = [
+    [page!("$2 IS NULL", "DESC"), page!("$2 IS NULL", "ASC")],
+    [page!("r.agent_id = $2", "DESC"), page!("r.agent_id = $2", "ASC")],
+];
+const COUNTS: [&str; 2] = [count!("$2 IS NULL"), count!("r.agent_id = $2")];
 const TOTAL: &str = "SELECT run_count FROM teams WHERE id = $1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] =
-    &[NUMBER, INSERT, GET, MOVE, TELL, TOLD, INBOX, TAKE, PAGE_NEWEST, PAGE_OLDEST, COUNT, TOTAL];
+pub(crate) const SQL: &[&str] = &[
+    NUMBER,
+    INSERT,
+    GET,
+    MOVE,
+    TELL,
+    TOLD,
+    INBOX,
+    STOP,
+    NEWS,
+    TAKE,
+    TOTAL,
+    PAGES[0][0],
+    PAGES[0][1],
+    PAGES[1][0],
+    PAGES[1][1],
+    COUNTS[0],
+    COUNTS[1],
+];
 
 /// A run that was just accepted.
 #[derive(Debug, Clone)]
@@ -96,8 +129,8 @@ pub struct RunRow {
     pub title: String,
     /// Where it came from.
     pub source: String,
-    /// [`Status::word`].
-    pub status: String,
+    /// What it does, for readers.
+    pub status: Status,
     /// Messages people sent it.
     pub prompt_count: u64,
     /// The newest entry of its journal.
@@ -201,7 +234,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow
         number,
         title: new.title,
         source: new.source.into(),
-        status: Status::Pending.word().into(),
+        status: Status::Pending,
         prompt_count: prompts.into(),
         last_seq,
         message_count,
@@ -228,19 +261,26 @@ pub async fn page(
     offset: u64,
 ) -> Result<(Vec<(RunRow, String)>, u64), StoreError> {
     let mut values = filter.values(team);
-    let total = if filter.is_empty() { tx.row(TOTAL, &params![team]).await? } else { tx.row(COUNT, &values).await? };
+    let of_agent = usize::from(filter.agent.is_some());
+    let total = if filter.is_empty() {
+        tx.row(TOTAL, &params![team]).await?
+    } else {
+        tx.row(COUNTS[of_agent], &values).await?
+    };
     let total = total.map_or(Ok(0), |row| row.u64(0))?;
     values.extend(params![limit, i64::try_from(offset).unwrap_or(i64::MAX)]);
-    let rows = tx.rows(if newest_first { PAGE_NEWEST } else { PAGE_OLDEST }, &values).await?;
+    let rows = tx.rows(PAGES[of_agent][usize::from(!newest_first)], &values).await?;
     let page = rows.iter().map(|row| Ok((read(row)?, row.text(15)?))).collect::<Result<_, StoreError>>()?;
     Ok((page, total))
 }
 
 /// Puts something into a run's inbox and makes the run due. Ring the bell after the commit.
 pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-    tx.exec(TELL, &params![run, journal::json(event)?]).await?;
+    tx.exec(TELL, &params![run, event.kind(), journal::json(event)?]).await?;
     tx.exec(TOLD, &params![team, run, now]).await?;
-    work::wake(tx, team, run, now).await
+    // A stop goes before all other work: it needs no place to run in.
+    let due = if matches!(event, Event::Interrupted { .. }) { work::FIRST } else { now };
+    work::wake(tx, team, run, due).await
 }
 
 /// What waits in a run's inbox, oldest first, with the ids to take it by.
@@ -255,22 +295,38 @@ pub async fn inbox(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(i64, Event)>, Sto
         .collect()
 }
 
-/// What a commit left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// The journal's new end: last `seq`, number of messages.
-    pub tail: (u64, u64),
-    /// The run was let go but is due again at once: ring for work.
-    pub due_again: bool,
+/// What became of a commit.
+#[derive(Debug)]
+pub enum Committed {
+    /// The lease was lost. Nothing was written, and the worker must stop at once.
+    Lost,
+    /// The run would have ended, but something came into its inbox that the worker has not seen. Nothing was written; here is the step again, to
+    /// take that too.
+    Overtaken(Box<Commit>),
+    /// Written.
+    Done {
+        /// The journal's new end: last `seq`, number of messages.
+        tail: (u64, u64),
+        /// The run was let go but is due again at once: ring for work.
+        due_again: bool,
+    },
 }
 
-/// Writes one step of a run: journal, row, inbox, requests and lease, all or nothing. `None`: the lease was lost, nothing was written, and the
-/// worker must stop at once.
-pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Option<Committed>, StoreError> {
+/// Whether a stop waits in a run's inbox.
+pub async fn stop_wanted(tx: &mut Tx<'_>, run: RunId) -> Result<bool, StoreError> {
+    Ok(tx.row(STOP, &params![run]).await?.is_some())
+}
+
+/// Writes one step of a run: journal, row, inbox, requests and lease, all or nothing.
+pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Committed, StoreError> {
     let Lease { team, run, .. } = step.lease;
-    // The fence comes first: whoever lost the lease has written nothing.
+    let seen = step.taken.last().copied().unwrap_or(0);
+    if step.status.is_terminal() && !step.events.is_empty() && tx.row(NEWS, &params![run, seen]).await?.is_some() {
+        return Ok(Committed::Overtaken(Box::new(step)));
+    }
+    // The fence comes before all else that is written: whoever lost the lease has written nothing.
     let Some(due_again) = work::settle(tx, step.lease, step.then, step.now, &step.taken).await? else {
-        return Ok(None);
+        return Ok(Committed::Lost);
     };
     #[cfg(not(feature = "sabotage-fence"))]
     let tail = step.tail;
@@ -299,7 +355,7 @@ pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Option<Committed>, 
     if let Some(request) = &step.asked {
         human_requests::insert(tx, team, run, request, step.now).await?;
     }
-    Ok(Some(Committed { tail, due_again }))
+    Ok(Committed::Done { tail, due_again })
 }
 
 /// Forgets inbox rows that have been journaled.
@@ -326,9 +382,9 @@ impl Filter {
     }
 }
 
-/// A LIKE pattern for "contains", with its wildcards disarmed.
+/// A LIKE pattern for "contains", with its wildcards disarmed. ASCII case only, as the database's own `lower`.
 fn like(text: &str) -> String {
-    let plain = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let plain = text.to_ascii_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{plain}%")
 }
 
@@ -341,7 +397,8 @@ fn read(row: &Row) -> Result<RunRow, StoreError> {
         number: row.u64(4)?,
         title: row.text(5)?,
         source: row.text(6)?,
-        status: row.text(7)?,
+        status: Status::from_word(row.text_ref(7)?)
+            .ok_or_else(|| StoreError::Corrupt { what: "runs.status: no such status".into() })?,
         prompt_count: row.u64(8)?,
         last_seq: row.u64(9)?,
         message_count: row.u64(10)?,

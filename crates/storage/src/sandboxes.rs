@@ -1,4 +1,4 @@
-//! Sandboxes: who owns which file area, and until when. The files are not here.
+//! Sandboxes: who owns which file area, and until when. The files are not here: whoever deletes a row here has removed them first.
 
 use domain::sandboxes::Sandbox;
 use domain::{TeamId, Timestamp};
@@ -7,9 +7,16 @@ use crate::db::{Row, StoreError, Tx, params};
 
 const INSERT: &str = "INSERT INTO sandboxes (team_id, id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
 const GET: &str = "SELECT id, team_id, created_at, expires_at FROM sandboxes WHERE team_id = $1 AND id = $2";
+const HAS_RUN: &str = "SELECT 1 FROM runs WHERE team_id = $1 AND sandbox_id = $2 LIMIT 1";
+const EXPIRED: &str = "SELECT id, team_id, created_at, expires_at FROM sandboxes \
+    WHERE expires_at <= $1 AND (team_id, id) > ($2, $3) \
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.team_id = sandboxes.team_id AND runs.sandbox_id = sandboxes.id) \
+    ORDER BY team_id, id LIMIT $4";
+const DELETE: &str = "DELETE FROM sandboxes WHERE team_id = $1 AND id = $2 \
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.team_id = sandboxes.team_id AND runs.sandbox_id = sandboxes.id)";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[INSERT, GET];
+pub(crate) const SQL: &[&str] = &[INSERT, GET, HAS_RUN, EXPIRED, DELETE];
 
 /// Adds a sandbox.
 pub async fn insert(tx: &mut Tx<'_>, sandbox: &Sandbox) -> Result<(), StoreError> {
@@ -20,6 +27,28 @@ pub async fn insert(tx: &mut Tx<'_>, sandbox: &Sandbox) -> Result<(), StoreError
 /// One sandbox of the team. The id is opaque text.
 pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: &str) -> Result<Option<Sandbox>, StoreError> {
     tx.row(GET, &params![team, id]).await?.as_ref().map(read).transpose()
+}
+
+/// Whether any run of the team, also one that has ended, works or worked in the sandbox.
+pub async fn has_run(tx: &mut Tx<'_>, team: TeamId, id: &str) -> Result<bool, StoreError> {
+    Ok(tx.row(HAS_RUN, &params![team, id]).await?.is_some())
+}
+
+/// Up to `most` sandboxes of all teams that expired by `now` and that no run names, in the order of their keys, from the first one after `after`
+/// (the nil team and an empty id come before all). For the reaper only. It scans: use [`crate::Db::read_slow`].
+pub async fn expired(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    after: (TeamId, &str),
+    most: u32,
+) -> Result<Vec<Sandbox>, StoreError> {
+    let (team, id) = after;
+    tx.rows(EXPIRED, &params![now, team, id, most]).await?.iter().map(read).collect()
+}
+
+/// Forgets a sandbox whose files are gone, unless a run names it. Without effect if it is forgotten already.
+pub async fn delete(tx: &mut Tx<'_>, team: TeamId, id: &str) -> Result<(), StoreError> {
+    tx.exec(DELETE, &params![team, id]).await.map(drop)
 }
 
 fn read(row: &Row) -> Result<Sandbox, StoreError> {

@@ -5,7 +5,7 @@
 //! finding work and finding what a dead worker left is one query.
 
 use domain::runs::Event;
-use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
+use domain::{BuildId, RunId, TeamId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::{StoreError, Tx, params};
@@ -16,9 +16,9 @@ const WAKE: &str = "INSERT INTO work (run_id, team_id, due_at, attempt) VALUES (
     ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at WHERE work.claim IS NULL";
 const CLAIM: &str = "UPDATE work SET claim = $1, due_at = $2, attempt = attempt + 1 \
     WHERE run_id IN (SELECT run_id FROM work WHERE due_at <= $3 ORDER BY due_at LIMIT $4) RETURNING run_id, team_id, attempt";
-const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN started_at IS NULL THEN 'starting' ELSE 'running' END, \
+const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NULL THEN status WHEN started_at IS NULL THEN 'starting' ELSE 'running' END, \
     started_at = COALESCE(started_at, $3), updated_at = $3, last_seq = last_seq + 1 \
-    WHERE team_id = $1 AND id = $2 RETURNING agent_id, build_id, sandbox_id, last_seq, message_count, \
+    WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL";
 const RENEW: &str = "UPDATE work SET due_at = $3 WHERE run_id = $1 AND claim = $2";
 const LET_GO: &str = "UPDATE work SET due_at = $3, claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
@@ -31,6 +31,9 @@ const NEXT_DUE: &str = "SELECT min(due_at) FROM work";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[WAKE, CLAIM, CLAIMED, RENEW, LET_GO, DROP, AGAIN, FREE_ALL, NEXT_DUE];
+
+/// Due before everything else: runs that somebody wants stopped.
+pub const FIRST: Timestamp = Timestamp(0);
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,6 @@ pub struct Lease {
 pub struct Claimed {
     /// The right to move it.
     pub lease: Lease,
-    /// Its Assignment.
-    pub agent: AgentId,
     /// Its Build.
     pub build: BuildId,
     /// Its file area.
@@ -65,29 +66,29 @@ pub(crate) async fn wake(tx: &mut Tx<'_>, team: TeamId, run: RunId, now: Timesta
     tx.exec(WAKE, &params![run, team, now]).await.map(drop)
 }
 
-/// Claims up to `most` runs that are due at `now`, until `lease_until`, and journals each claim.
+/// Claims up to `most` runs that became due at `due` or earlier, until `lease_until`, and journals each claim.
 pub async fn claim(
     tx: &mut Tx<'_>,
     token: Uuid,
     now: Timestamp,
+    due: Timestamp,
     lease_until: Timestamp,
     most: u32,
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut claimed = Vec::new();
-    for row in tx.rows(CLAIM, &params![token, lease_until, now, most]).await? {
+    for row in tx.rows(CLAIM, &params![token, lease_until, due, most]).await? {
         let lease = Lease { run: RunId(row.uuid(0)?), team: TeamId(row.uuid(1)?), claim: token };
         let Some(run) = tx.row(CLAIMED, &params![lease.team, lease.run, now]).await? else {
             continue;
         };
-        let tail = (run.u64(3)?, run.u64(4)?);
+        let tail = (run.u64(2)?, run.u64(3)?);
         let event = Event::Claimed { attempt: row.u32(2)? };
         journal::append(tx, lease.run, (tail.0 - 1, tail.1), &[event], now).await?;
         claimed.push(Claimed {
             lease,
-            agent: AgentId(run.uuid(0)?),
-            build: BuildId(run.uuid(1)?),
-            sandbox: run.text(2)?,
-            webhook: run.bool(5)?,
+            build: BuildId(run.uuid(0)?),
+            sandbox: run.text(1)?,
+            webhook: run.bool(4)?,
             tail,
         });
     }

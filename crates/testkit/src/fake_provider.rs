@@ -58,6 +58,7 @@ struct Shared {
     script: Mutex<VecDeque<Step>>,
     rule: Option<Rule>,
     asked: Mutex<VecDeque<Asked>>,
+    models: Mutex<Vec<String>>,
 }
 
 impl FakeProvider {
@@ -69,7 +70,8 @@ impl FakeProvider {
             Behaviour::Script(steps) => (steps.into(), None),
             Behaviour::Rule(rule) => (VecDeque::new(), Some(rule)),
         };
-        let shared = Arc::new(Shared { script: Mutex::new(script), rule, asked: Mutex::default() });
+        let models = Mutex::new(vec![openai::LOCAL_MODEL.to_owned()]);
+        let shared = Arc::new(Shared { script: Mutex::new(script), rule, asked: Mutex::default(), models });
         let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             let _ended = axum::serve(listener, app).await;
@@ -108,6 +110,11 @@ impl FakeProvider {
         lock(&self.shared.asked).iter().cloned().collect()
     }
 
+    /// The models that it lists from now on, instead of its one. Names that begin with `fake-model` want no key.
+    pub fn list(&self, models: &[&str]) {
+        *lock(&self.shared.models) = models.iter().map(|model| (*model).to_owned()).collect();
+    }
+
     /// Adds a step to the script.
     pub fn then(&self, step: impl Into<Step>) {
         lock(&self.shared.script).push_back(step.into());
@@ -132,9 +139,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if request.method() == Method::GET && request.uri().path() == "/v1/models" {
-        let models =
-            json!({ "object": "list", "data": [{ "id": openai::LOCAL_MODEL, "object": "model", "owned_by": "fake" }] });
-        return json_response(StatusCode::OK, &models);
+        return json_response(StatusCode::OK, &openai::list(&lock(&shared.models)));
     }
     let Some((wire, model)) = wire(&request) else {
         return json_response(StatusCode::NOT_FOUND, &json!({ "error": { "message": "no such path" } }));
@@ -233,7 +238,7 @@ impl FakeWire {
     fn error_event(self, error: &Value) -> String {
         match self {
             Self::Messages => format!("event: error\ndata: {error}\n\n"),
-            Self::Responses => format!("event: {}\ndata: {error}\n\n", error["type"].as_str().unwrap_or("error")),
+            Self::Responses => responses::error_event(error),
             Self::Chat | Self::Gemini => format!("data: {error}\n\n"),
         }
     }

@@ -13,16 +13,13 @@ use tokio::time::timeout;
 
 use super::draft::{Draft, Read};
 use super::failure::{self, Who};
-use super::http::{Clients, is_near};
+use super::http::Clients;
 use super::route::{Route, Wire};
 use super::sse::Decoder;
-use super::talk;
-use super::{chat, gemini, messages, responses, retry_after};
+use super::talk::{self, Turn};
+use super::{chat, gemini, messages, pictures, responses, retry_after};
 use crate::models::{Answer, TurnRequest};
 use crate::settings::ModelDefaults;
-
-/// How much longer a model on this machine may be silent: see [`ModelDefaults::idle_timeout_secs`].
-const NEAR_PATIENCE: u32 = 5;
 
 /// As much of an error's body as is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
@@ -35,11 +32,11 @@ pub(super) async fn call(
     request: &TurnRequest<'_>,
 ) -> Result<Answer, ModelFailure> {
     let who = Who::of(route);
-    let patience = if is_near(route.endpoint) { NEAR_PATIENCE } else { 1 };
-    let idle = Duration::from_secs(defaults.idle_timeout_secs) * patience;
+    let idle = Duration::from_secs(defaults.idle_timeout_secs);
     let limit = Duration::from_secs(defaults.turn_timeout_secs);
     let whole = async {
-        let response = send(http_request(clients, defaults, route, request), idle, &who).await?;
+        let turns = talk::turns(request, route, pictures::gather(request).await);
+        let response = send(http_request(clients, defaults, route, request, turns), idle, &who).await?;
         let draft = receive(response, route.wire, idle, defaults.max_answer_bytes, &who).await?;
         draft.finish(request, route, &who)
     };
@@ -51,8 +48,8 @@ fn http_request(
     defaults: &ModelDefaults,
     route: &Route<'_>,
     request: &TurnRequest<'_>,
+    turns: Vec<Turn<'_>>,
 ) -> RequestBuilder {
-    let turns = talk::turns(request, route);
     let limit = request.sampling.max_output_tokens.or(defaults.max_output_tokens);
     let (path, body) = match route.wire {
         Wire::Messages => ("/v1/messages".to_owned(), messages::body(request, route, turns, limit)),

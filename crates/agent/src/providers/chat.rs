@@ -1,12 +1,13 @@
 //! OpenAI Chat Completions, and the many servers that speak it more or less.
 
+use domain::models::{Provider, provider_for};
 use domain::turns::{Stop, Usage};
 use serde_json::{Value, json};
 
 use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{count, items, text};
-use super::responses::reasons;
 use super::route::Route;
+use super::sampling::{knobs, reasons};
 use super::talk::{JSON_RULE, Part, Turn, pictures_after};
 use crate::models::TurnRequest;
 use crate::settings::Service;
@@ -31,22 +32,25 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
         });
         body["tools"] = tools.collect();
     }
-    if request.json_object {
+    // Many small servers force the switch upon tool calls as well, so beside tools only OpenAI's own models get it; others have the rule.
+    let own = route.service == Service::OpenAi && provider_for(&route.model) == Provider::OpenAiResponses;
+    if request.json_object && (own || request.tools.is_empty()) {
         body["response_format"] = json!({ "type": "json_object" });
     }
     let sampling = request.sampling;
     if let Some(store) = sampling.store {
         body["store"] = json!(store);
     }
-    // OpenAI's reasoning models know the limit by another name, and neither temperature nor top_p.
+    // OpenAI's reasoning models know the limit by another name.
     let reasons = route.service == Service::OpenAi && reasons(&route.model);
     if let Some(limit) = limit {
         body[if reasons { "max_completion_tokens" } else { "max_tokens" }] = json!(limit);
     }
-    if let Some(temperature) = sampling.temperature.filter(|_| !reasons) {
-        body["temperature"] = json!(temperature.clamp(0.0, 2.0));
+    let knobs = knobs(route, sampling);
+    if let Some(temperature) = knobs.temperature {
+        body["temperature"] = json!(temperature);
     }
-    if let Some(top_p) = sampling.top_p.filter(|_| !reasons) {
+    if let Some(top_p) = knobs.top_p {
         body["top_p"] = json!(top_p);
     }
     body
@@ -89,7 +93,13 @@ fn user(parts: Vec<Part>) -> Value {
     }
     let part = |part| match part {
         Part::Text(text) => json!({ "type": "text", "text": text }),
-        Part::Picture(picture) => json!({ "type": "image_url", "image_url": { "url": picture.into_url() } }),
+        Part::Picture(picture, detail) => {
+            let mut image = json!({ "url": picture.into_url() });
+            if let Some(detail) = detail {
+                image["detail"] = json!(detail);
+            }
+            json!({ "type": "image_url", "image_url": image })
+        }
     };
     json!({ "role": "user", "content": parts.into_iter().map(part).collect::<Vec<_>>() })
 }

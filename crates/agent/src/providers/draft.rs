@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::carry;
 use super::failure::{self, Who};
+use super::json::is_shallow;
 use super::route::{Price, Route};
 use crate::models::{Answer, ProposedCall, TurnRequest};
 
@@ -74,15 +75,19 @@ impl Draft {
         let stop = match self.end {
             Some(End::Stop(_)) if !self.refusal.is_empty() => Stop::Refused,
             Some(End::Stop(stop)) => stop,
-            Some(End::BadCall) => return Err(failure::malformed_call(who, "no name", Stop::Done)),
+            Some(End::BadCall) => return Err(failure::malformed_call(who, "no name", "as the provider itself says")),
             Some(End::Other(reason)) => return Err(failure::cut(who, &format!("it stopped with {reason}"))),
             None => return Err(failure::cut(who, "it ended without a reason to stop")),
         };
         let ids = Ids::after(request);
         let mut calls: Vec<ProposedCall> = Vec::new();
         for DraftCall { id, name, arguments } in self.calls {
-            let whole = whole_arguments(&arguments, stop).filter(|_| !name.is_empty());
-            let arguments = whole.ok_or_else(|| failure::malformed_call(who, &name, stop))?;
+            let arguments = match whole_arguments(&name, &arguments) {
+                Ok(arguments) => arguments,
+                // The run makes none of the calls of such an answer, but asks for smaller ones: it need only know that there was one.
+                Err(_) if stop == Stop::Length => Map::new(),
+                Err(why) => return Err(failure::malformed_call(who, &name, why)),
+            };
             calls.push(ProposedCall { id: ids.unique(id, &calls), name, arguments });
         }
         let cost_micro_usd = route.price.map(|price| price.of(&self.usage));
@@ -97,12 +102,21 @@ impl Draft {
     }
 }
 
-/// Arguments that arrived whole. No text at all means none, but only from a model that was not cut short.
-fn whole_arguments(text: &str, stop: Stop) -> Option<Map<String, Value>> {
-    if text.trim().is_empty() && stop != Stop::Length {
-        return Some(Map::new());
+/// Deepest nesting of arguments. Readers of JSON give up at 128, and arguments are journaled inside of other JSON.
+const DEPTH_MAX: usize = 64;
+
+/// Arguments that arrived whole, or why they did not. No text at all means none.
+fn whole_arguments(name: &str, text: &str) -> Result<Map<String, Value>, &'static str> {
+    if name.is_empty() {
+        return Err("without the tool's name");
     }
-    serde_json::from_str(text).ok()
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    let arguments: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| "with arguments that are not a whole JSON object")?;
+    let shallow = arguments.values().all(|value| is_shallow(value, DEPTH_MAX - 1));
+    if shallow { Ok(arguments) } else { Err("with arguments nested deeper than 64 levels") }
 }
 
 /// Ids of calls, unique in the run: providers leave them out, repeat them within an answer, or count from zero in every answer.

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use domain::runs::ModelFailure;
-use domain::turns::Stop;
 use serde_json::Value;
 
 use super::route::Route;
@@ -67,11 +66,9 @@ pub(super) fn too_long(who: &Who<'_>, max_bytes: u64) -> ModelFailure {
     who.fail("model_answer_too_long", true, &format!("sent more than {max_bytes} bytes without coming to an end"))
 }
 
-/// A tool call did not arrive whole.
-pub(super) fn malformed_call(who: &Who<'_>, tool: &str, stop: Stop) -> ModelFailure {
-    let why = if stop == Stop::Length { "; it ran into the limit on output tokens" } else { "" };
-    let what = format!("called a tool ({}) with arguments that are not a whole JSON object{why}", shorten(tool));
-    who.fail("malformed_tool_call", true, &what)
+/// A tool call did not arrive whole; `why` goes on after "called a tool".
+pub(super) fn malformed_call(who: &Who<'_>, tool: &str, why: &str) -> ModelFailure {
+    who.fail("malformed_tool_call", true, &format!("called a tool ({}) badly: {why}", shorten(tool)))
 }
 
 /// Not a byte for too long.
@@ -123,7 +120,7 @@ const SPEND_CAPS: [&str; 7] = [
 ];
 
 /// Kinds of errors inside a stream, which has no status of its own; the first that is mentioned counts.
-const IN_STREAM: [(&str, &str, bool); 12] = [
+const IN_STREAM: [(&str, &str, bool); 11] = [
     ("rate_limit", "model_rate_limited", true),
     ("resource_exhausted", "model_rate_limited", true),
     ("overloaded", "model_overloaded", true),
@@ -135,12 +132,25 @@ const IN_STREAM: [(&str, &str, bool); 12] = [
     ("invalid_prompt", "model_refused_request", false),
     ("context_length", "model_refused_request", false),
     ("not_found", "model_refused_request", false),
-    ("blockreason", "model_refused_request", false),
 ];
+
+/// Gemini's word for a prompt that it does not answer.
+const BLOCKED: &str = "/promptFeedback/blockReason";
+
+/// Where bodies and events speak of what went wrong. The rest may echo the request, whose words prove nothing.
+const ERROR_PARTS: [&str; 6] = ["/error", "/response/error", BLOCKED, "/code", "/type", "/message"];
+
+fn error_parts(body: &Value) -> Vec<String> {
+    if !body.is_object() {
+        return vec![body.to_string()];
+    }
+    let parts = ERROR_PARTS.iter().filter_map(|place| body.pointer(place)).filter(|part| !part.is_null());
+    parts.map(Value::to_string).collect()
+}
 
 /// The stable code, and whether the same call may succeed later.
 fn judge(status: Option<u16>, body: &Value) -> (&'static str, bool) {
-    let text = body.to_string().to_ascii_lowercase();
+    let text = error_parts(body).join(" ").to_ascii_lowercase();
     let money = status == Some(402) || SPEND_CAPS.iter().any(|mark| text.contains(mark));
     match status {
         None | Some(400..=403 | 429) if money => ("model_spend_cap", false),
@@ -148,6 +158,7 @@ fn judge(status: Option<u16>, body: &Value) -> (&'static str, bool) {
         Some(429) => ("model_rate_limited", true),
         Some(408 | 409 | 500..) => ("model_overloaded", true),
         Some(_) => ("model_refused_request", false),
+        None if body.pointer(BLOCKED).is_some() => ("model_refused_request", false),
         None => {
             let known = IN_STREAM.iter().find(|(mark, ..)| text.contains(mark));
             known.map_or(("model_overloaded", true), |(_, code, retryable)| (code, *retryable))
@@ -157,12 +168,15 @@ fn judge(status: Option<u16>, body: &Value) -> (&'static str, bool) {
 
 /// The provider's own words, wherever this one puts them.
 fn words(body: &Value) -> String {
-    let places = ["/error/message", "/response/error/message", "/message", "/error"];
+    let places = ["/error/message", "/response/error/message", "/message", "/error", BLOCKED];
     let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)).or(body.as_str());
     match said {
         Some("") => "no reason given".to_owned(),
         Some(words) => shorten(words),
-        None => shorten(&body.to_string()),
+        None => match error_parts(body) {
+            parts if parts.is_empty() => shorten(&body.to_string()),
+            parts => shorten(&parts.join(" ")),
+        },
     }
 }
 

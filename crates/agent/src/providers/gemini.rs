@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{count, items, text};
 use super::route::Route;
+use super::sampling::knobs;
 use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn, pictures_after};
 use crate::models::TurnRequest;
 
@@ -40,10 +41,11 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
         body["tools"] = json!([{ "functionDeclarations": tools.collect::<Vec<_>>() }]);
     }
     let mut config = Map::new();
-    if let Some(temperature) = request.sampling.temperature {
-        config.insert("temperature".to_owned(), json!(temperature.clamp(0.0, 2.0)));
+    let knobs = knobs(route, request.sampling);
+    if let Some(temperature) = knobs.temperature {
+        config.insert("temperature".to_owned(), json!(temperature));
     }
-    if let Some(top_p) = request.sampling.top_p {
+    if let Some(top_p) = knobs.top_p {
         config.insert("topP".to_owned(), json!(top_p));
     }
     if let Some(limit) = limit {
@@ -94,10 +96,12 @@ fn add(contents: &mut Vec<Value>, turn: Turn<'_>, needs_signature: bool) {
 fn user(parts: Vec<Part>) -> Value {
     let part = |part| match part {
         Part::Text(text) => json!({ "text": text }),
-        Part::Picture(Picture::Bytes { media_type, base64 }) => {
+        Part::Picture(Picture::Bytes { media_type, base64 }, _) => {
             json!({ "inlineData": { "mimeType": media_type, "data": base64 } })
         }
-        Part::Picture(Picture::Address(url)) => json!({ "fileData": { "mimeType": media_type(&url), "fileUri": url } }),
+        Part::Picture(Picture::Address(url), _) => {
+            json!({ "fileData": { "mimeType": media_type(&url), "fileUri": url } })
+        }
     };
     json!({ "role": "user", "parts": parts.into_iter().map(part).collect::<Vec<_>>() })
 }

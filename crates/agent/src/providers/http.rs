@@ -52,7 +52,7 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 /// Whether the endpoint is on this machine.
-pub(super) fn is_near(endpoint: &Endpoint) -> bool {
+fn is_near(endpoint: &Endpoint) -> bool {
     let url = reqwest::Url::parse(&endpoint.base_url).ok();
     match url.as_ref().and_then(reqwest::Url::host_str) {
         Some("localhost" | "[::1]") => true,

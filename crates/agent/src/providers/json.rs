@@ -23,3 +23,12 @@ pub(super) fn append(object: &mut Value, key: &str, more: &str) {
         object[key] = json!(format!("{}{more}", object[key].as_str().unwrap_or_default()));
     }
 }
+
+/// Whether lists and objects are nested in `value` at most `levels` deep.
+pub(super) fn is_shallow(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| is_shallow(item, levels - 1)),
+        Value::Object(fields) => levels > 0 && fields.values().all(|field| is_shallow(field, levels - 1)),
+        _ => true,
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{append, count, text};
 use super::route::Route;
+use super::sampling::knobs;
 use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn};
 use crate::models::TurnRequest;
 
@@ -39,12 +40,11 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
             .map(|tool| json!({ "name": tool.name, "description": tool.description, "input_schema": tool.parameters }));
         body["tools"] = tools.collect();
     }
-    let temperature = request.sampling.temperature;
-    if let Some(temperature) = temperature {
-        body["temperature"] = json!(temperature.clamp(0.0, 1.0));
+    let knobs = knobs(route, request.sampling);
+    if let Some(temperature) = knobs.temperature {
+        body["temperature"] = json!(temperature);
     }
-    // Newer models refuse both at once; a top_p of 1 changes nothing.
-    if let Some(top_p) = request.sampling.top_p.filter(|top_p| temperature.is_none() || *top_p < 1.0) {
+    if let Some(top_p) = knobs.top_p {
         body["top_p"] = json!(top_p);
     }
     body
@@ -87,7 +87,7 @@ fn message(turn: Turn<'_>) -> Value {
 fn part(part: Part) -> Value {
     match part {
         Part::Text(text) => json!({ "type": "text", "text": text }),
-        Part::Picture(picture) => image(picture),
+        Part::Picture(picture, _) => image(picture),
     }
 }
 
@@ -100,9 +100,9 @@ fn image(picture: Picture) -> Value {
 }
 
 fn result(result: ToolResult<'_>) -> Value {
-    // An empty text block is refused, an empty result is not.
+    // A blank text block is refused, an empty result is not.
     let mut content: Vec<_> =
-        Some(result.text).filter(|text| !text.is_empty()).map(Part::Text).map(part).into_iter().collect();
+        Some(result.text).filter(|text| !text.trim().is_empty()).map(Part::Text).map(part).into_iter().collect();
     content.extend(result.picture.map(image));
     let mut block = json!({ "type": "tool_result", "tool_use_id": plain(result.id), "content": content });
     if result.failed {

@@ -2,23 +2,16 @@
 
 use std::collections::HashMap;
 
+use domain::builds::Detail;
 use domain::turns::{Stop, Usage};
 use serde_json::{Value, json};
 
 use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{count, items, text};
 use super::route::Route;
+use super::sampling::{knobs, reasons};
 use super::talk::{JSON_RULE, Part, Turn, pictures_after};
 use crate::models::TurnRequest;
-
-/// OpenAI's reasoning models by name: the o series, and GPT from 5 on but for its chat variants. They refuse temperature and top_p, and
-/// their reasoning must come back with the next turn.
-pub(super) fn reasons(model: &str) -> bool {
-    let next = |prefix: &str| model.strip_prefix(prefix).and_then(|rest| rest.chars().next());
-    let series =
-        next("o").is_some_and(|c| c.is_ascii_digit()) || next("gpt-").is_some_and(|c| ('5'..='9').contains(&c));
-    series && !model.contains("-chat")
-}
 
 /// The body of a request.
 pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn<'_>>, limit: Option<u32>) -> Value {
@@ -53,12 +46,12 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
     }
     if reasons(&route.model) {
         body["include"] = json!(["reasoning.encrypted_content"]);
-        return body;
     }
-    if let Some(temperature) = sampling.temperature {
-        body["temperature"] = json!(temperature.clamp(0.0, 2.0));
+    let knobs = knobs(route, sampling);
+    if let Some(temperature) = knobs.temperature {
+        body["temperature"] = json!(temperature);
     }
-    if let Some(top_p) = sampling.top_p {
+    if let Some(top_p) = knobs.top_p {
         body["top_p"] = json!(top_p);
     }
     body
@@ -91,7 +84,9 @@ fn add(input: &mut Vec<Value>, turn: Turn<'_>) {
 fn user(parts: Vec<Part>) -> Value {
     let part = |part| match part {
         Part::Text(text) => json!({ "type": "input_text", "text": text }),
-        Part::Picture(picture) => json!({ "type": "input_image", "detail": "auto", "image_url": picture.into_url() }),
+        Part::Picture(picture, detail) => {
+            json!({ "type": "input_image", "detail": detail.unwrap_or(Detail::Auto), "image_url": picture.into_url() })
+        }
     };
     json!({ "role": "user", "content": parts.into_iter().map(part).collect::<Vec<_>>() })
 }

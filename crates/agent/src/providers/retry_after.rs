@@ -1,11 +1,8 @@
-//! How long a provider wants to be left alone: three headers and one field, none of them to be trusted too far.
+//! How long a provider wants to be left alone: three headers and one field. How far it is believed, the run decides.
 
 use chrono::DateTime;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-
-/// The longest wait we take from a provider, in milliseconds. Beyond it a later try is cheaper than a stuck run.
-const CAP_MS: u64 = 15 * 60 * 1000;
 
 /// Milliseconds, if the provider said anything. A date counts from the answer's own `date`, so that no clock of ours matters.
 pub(super) fn read(headers: &HeaderMap, body: &str) -> Option<u64> {
@@ -17,7 +14,7 @@ pub(super) fn read(headers: &HeaderMap, body: &str) -> Option<u64> {
         let at = |value| DateTime::parse_from_rfc2822(value).ok().map(|date| date.timestamp_millis());
         u64::try_from(at(told?)?.saturating_sub(at(text("date")?)?).max(0)).ok()
     };
-    exact.or_else(seconds).or_else(date).or_else(|| in_body(body)).map(|wait| wait.min(CAP_MS))
+    exact.or_else(seconds).or_else(date).or_else(|| in_body(body))
 }
 
 /// Gemini says it in the error: `{"retryDelay": "34s"}`.

@@ -122,7 +122,7 @@ fn own_service(settings: &ModelSettings, provider: Provider) -> Service {
     match provider {
         Provider::Anthropic => Service::Anthropic,
         Provider::Gemini => Service::Gemini,
-        Provider::OpenAiResponses | Provider::OpenAiChat => Service::OpenAi,
+        Provider::OpenAiResponses => Service::OpenAi,
         Provider::OpenAiCompatible => {
             let only_openai = !settings.services.contains_key(&Service::Compatible)
                 && settings.services.contains_key(&Service::OpenAi);

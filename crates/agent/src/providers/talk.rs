@@ -3,20 +3,22 @@
 //! Here: seed turns and lines become turns that alternate as the strictest wire wants it: a person's messages in a row are one turn, the
 //! results of one answer's tools are one turn, and a person opens. Not here: JSON, which each wire writes for itself.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use domain::builds::{Part as SeedPart, SeedTurn, Speaker};
+use domain::builds::{Detail, Part as SeedPart, SeedTurn, Speaker};
 use domain::turns::{Line, Outcome, ToolCall};
 use serde_json::Value;
 
+use super::pictures::{Album, Shown};
 use super::route::Route;
-use crate::models::{Pictures, TurnRequest};
+use crate::models::TurnRequest;
 
 /// Said where a wire has no switch for it, and where the switch wants the word in the prompt.
 pub(super) const JSON_RULE: &str = "Your final answer must be exactly one JSON object, with no other text around it.";
 
-/// Said for a person where nobody spoke.
+/// Said for a person where nobody spoke, at the start or after an example of an answer.
 const OPENING: &str = "Begin.";
+
+/// Stands for a message of nothing but spaces: vendors refuse blank texts.
+const BLANK: &str = "(empty message)";
 
 /// One turn of the conversation.
 pub(super) enum Turn<'a> {
@@ -36,7 +38,8 @@ pub(super) enum Turn<'a> {
 /// A piece of what a person says.
 pub(super) enum Part {
     Text(String),
-    Picture(Picture),
+    /// With how closely to look at it, where the Build says.
+    Picture(Picture, Option<Detail>),
 }
 
 /// A picture, as bytes in base64 or as an address that the provider fetches from.
@@ -72,21 +75,20 @@ impl Picture {
 }
 
 /// The whole conversation, in order.
-pub(super) fn turns<'a>(request: &TurnRequest<'a>, route: &Route<'_>) -> Vec<Turn<'a>> {
+pub(super) fn turns<'a>(request: &TurnRequest<'a>, route: &Route<'_>, mut album: Album<'_>) -> Vec<Turn<'a>> {
     let mut turns = Vec::new();
     request.seed.iter().for_each(|seed| add_seed(&mut turns, seed));
     for line in request.lines {
         match line {
-            Line::User(text) => add_user(&mut turns, vec![Part::Text(text.clone())]),
+            Line::User(text) => {
+                let text = if is_blank(text) { BLANK } else { text };
+                add_user(&mut turns, vec![Part::Text(text.to_owned())]);
+            }
             Line::Assistant { text, calls, carry } => {
-                let kept = super::carry::read(carry.as_ref(), route);
-                // An empty answer cannot be said again.
-                if !text.is_empty() || !calls.is_empty() {
-                    turns.push(Turn::Assistant { text: text.clone(), calls, kept });
-                }
+                add_assistant(&mut turns, text, calls, super::carry::read(carry.as_ref(), route));
             }
             Line::ToolResult { call_id, name, outcome } => {
-                let result = result(call_id, name, outcome, request.pictures);
+                let result = result(call_id, name, outcome, &mut album);
                 match turns.last_mut() {
                     Some(Turn::Results(results)) => results.push(result),
                     _ => turns.push(Turn::Results(vec![result])),
@@ -95,20 +97,26 @@ pub(super) fn turns<'a>(request: &TurnRequest<'a>, route: &Route<'_>) -> Vec<Tur
         }
     }
     if !matches!(turns.first(), Some(Turn::User(_))) {
-        turns.insert(0, Turn::User(vec![Part::Text(OPENING.to_owned())]));
+        turns.insert(0, opening());
+    }
+    // After its own last word a model has nothing to answer, and some are refused for it.
+    if matches!(turns.last(), Some(Turn::Assistant { calls: [], .. })) {
+        turns.push(opening());
     }
     turns
 }
 
 /// For wires whose results cannot hold pictures: takes them out, to be shown after the results.
 pub(super) fn pictures_after(results: &mut [ToolResult<'_>]) -> Vec<Part> {
-    results.iter_mut().filter_map(|result| result.picture.take()).map(Part::Picture).collect()
+    results.iter_mut().filter_map(|result| result.picture.take()).map(|picture| Part::Picture(picture, None)).collect()
 }
 
 fn add_seed(turns: &mut Vec<Turn<'_>>, seed: &SeedTurn) {
     let parts = seed.parts.iter().filter_map(|part| match part {
-        SeedPart::InputText { text } => Some(Part::Text(text.clone())),
-        SeedPart::InputImage { url, .. } => url.as_deref().map(Picture::from_url).map(Part::Picture),
+        SeedPart::InputText { text } => Some(text.clone()).filter(|text| !is_blank(text)).map(Part::Text),
+        SeedPart::InputImage { url, detail, .. } => {
+            url.as_deref().map(|url| Part::Picture(Picture::from_url(url), *detail))
+        }
         // Team files are stored but not served yet; the engine tells people so.
         SeedPart::InputFile { .. } => None,
     });
@@ -120,9 +128,16 @@ fn add_seed(turns: &mut Vec<Turn<'_>>, seed: &SeedTurn) {
             // No wire lets a model show pictures.
             let texts =
                 parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
-            let text = texts.collect::<Vec<_>>().join("\n\n");
-            turns.push(Turn::Assistant { text, calls: &[], kept: None });
+            add_assistant(turns, &texts.collect::<Vec<_>>().join("\n\n"), &[], None);
         }
+    }
+}
+
+/// An answer without words or calls cannot be said again.
+fn add_assistant<'a>(turns: &mut Vec<Turn<'a>>, text: &str, calls: &'a [ToolCall], kept: Option<Value>) {
+    let text = if is_blank(text) { "" } else { text };
+    if !text.is_empty() || !calls.is_empty() {
+        turns.push(Turn::Assistant { text: text.to_owned(), calls, kept });
     }
 }
 
@@ -133,18 +148,30 @@ fn add_user(turns: &mut Vec<Turn<'_>>, parts: Vec<Part>) {
     }
 }
 
-fn result<'a>(id: &'a str, name: &'a str, outcome: &Outcome, pictures: &dyn Pictures) -> ToolResult<'a> {
-    let picture = match outcome {
-        Outcome::Image(image) => pictures
-            .bytes(image)
-            .map(|bytes| Picture::Bytes { media_type: image.media_type.clone(), base64: STANDARD.encode(bytes) }),
-        _ => None,
-    };
+fn opening<'a>() -> Turn<'a> {
+    Turn::User(vec![Part::Text(OPENING.to_owned())])
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+fn result<'a>(id: &'a str, name: &'a str, outcome: &Outcome, album: &mut Album<'_>) -> ToolResult<'a> {
+    let mut picture = None;
     let text = match outcome {
         Outcome::Ok(Value::String(text)) => text.clone(),
         Outcome::Ok(value) => value.to_string(),
-        Outcome::Image(image) if picture.is_some() => format!("Here is the picture {}.", image.path),
-        Outcome::Image(image) => format!("The picture {} has been changed or deleted since.", image.path),
+        Outcome::Image(image) => match album.take(id) {
+            Shown::Whole(base64) => {
+                picture = Some(Picture::Bytes { media_type: image.media_type.clone(), base64 });
+                format!("Here is the picture {}.", image.path)
+            }
+            Shown::Changed => format!("The picture {} has been changed or deleted since.", image.path),
+            Shown::NoRoom => format!(
+                "The picture {} is left out to make room for newer ones. To see it, read the file again, and no other picture with it.",
+                image.path
+            ),
+        },
         Outcome::Error(text) => format!("Error: {text}"),
         Outcome::Unknown => Outcome::UNKNOWN.to_owned(),
         Outcome::Skipped(text) => format!("Not run: {text}"),

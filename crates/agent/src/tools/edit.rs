@@ -1,11 +1,12 @@
 //! `edit_file`: replaces text in a file. Never repeated by itself after a crash: once done, the old text is gone.
 
+use domain::sandboxes::{FILE_MAX, FileError, SandboxPath};
 use domain::turns::{Outcome, ToolCall, ToolSpec};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, arguments, blocking};
-use crate::workspace::{FileError, Workspace};
+use crate::workspace::Workspace;
 
 pub(super) const NAME: &str = "edit_file";
 
@@ -60,6 +61,7 @@ pub(super) async fn run(workspace: Workspace, call: &ToolCall) -> Answer {
         let change = |bytes| {
             let text = String::from_utf8(bytes).map_err(|_| Refused(format!("{path} is not a text file")))?;
             replaced = occurrences(&text, &old, replace_all == Some(true)).map_err(Refused)?;
+            check_size(&path, text.len() - replaced * old.len(), replaced, new.len()).map_err(Refused)?;
             Ok(text.replace(&old, &new).into_bytes())
         };
         workspace.edit(&path, change).map_err(|Refused(why)| why)?;
@@ -67,6 +69,14 @@ pub(super) async fn run(workspace: Workspace, call: &ToolCall) -> Answer {
     })
     .await?;
     Ok(Outcome::Ok(json!({ "path": shown, "replaced": replaced })))
+}
+
+/// Measured before it is made: a long text in place of every letter would not fit into memory.
+fn check_size(path: &SandboxPath, kept: usize, replaced: usize, new: usize) -> Result<(), String> {
+    match kept.saturating_add(replaced.saturating_mul(new)) {
+        ..=FILE_MAX => Ok(()),
+        size => Err(format!("{path} would have {size} bytes after this; a file may have at most {FILE_MAX}")),
+    }
 }
 
 fn occurrences(text: &str, old: &str, all: bool) -> Result<usize, String> {

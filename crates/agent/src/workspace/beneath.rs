@@ -8,9 +8,9 @@ use std::io::{self, Write};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
-use domain::sandboxes::{FileInfo, SandboxPath};
+use domain::sandboxes::{FileError, FileInfo, SandboxPath};
 
-use super::{FileError, LIST_MAX};
+use super::{LIST_MAX, io_error};
 
 /// Enters one folder, if it is a folder and no link to one.
 pub(super) fn enter(dir: &Dir, name: &str) -> io::Result<Dir> {
@@ -28,7 +28,7 @@ pub(super) fn reach<'n>(
         match enter(&dir, name) {
             Ok(next) => dir = next,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((dir, &names[depth..])),
-            Err(error) => return Err(no_folder(&dir, name, shown, error)),
+            Err(error) => return Err(no_folder(&dir, name, shown, &error)),
         }
     }
     Ok((dir, &[]))
@@ -46,7 +46,7 @@ pub(super) fn folder(start: Dir, names: &[String], shown: &SandboxPath) -> Resul
 pub(super) fn make(start: Dir, missing: &[String], shown: &SandboxPath) -> Result<Dir, FileError> {
     missing
         .iter()
-        .try_fold(start, |dir, name| make_one(&dir, name).map_err(|error| no_folder(&dir, name, shown, error)))
+        .try_fold(start, |dir, name| make_one(&dir, name).map_err(|error| no_folder(&dir, name, shown, &error)))
 }
 
 /// Makes one folder unless it is there, durably, and enters it.
@@ -68,10 +68,10 @@ pub(super) fn open(dir: &Dir, name: &str, shown: &SandboxPath) -> Result<(std::f
         Err(error) => {
             // What is there tells more than the system's error; if it is a plain file after all, the error stands.
             size(dir, name, shown)?.ok_or_else(|| FileError::NotFound(shown.to_string()))?;
-            return Err(FileError::io(shown, error));
+            return Err(io_error(shown, &error));
         }
     };
-    let metadata = file.metadata().map_err(|error| FileError::io(shown, error))?;
+    let metadata = file.metadata().map_err(|error| io_error(shown, &error))?;
     plain(&metadata, shown)?;
     Ok((file.into_std(), metadata.len()))
 }
@@ -81,7 +81,7 @@ pub(super) fn size(dir: &Dir, name: &str, shown: &SandboxPath) -> Result<Option<
     match dir.symlink_metadata(name) {
         Ok(metadata) => plain(&metadata, shown).map(|()| Some(metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FileError::io(shown, error)),
+        Err(error) => Err(io_error(shown, &error)),
     }
 }
 
@@ -103,8 +103,8 @@ pub(super) fn replace(incoming: &Dir, temporary: &str, dir: &Dir, name: &str, by
 /// The plain entries of a folder by name. However many there are, only the first [`LIST_MAX`] are held in memory.
 pub(super) fn list(dir: &Dir, shown: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
     let mut found = BTreeMap::new();
-    for entry in dir.entries().map_err(|error| FileError::io(shown, error))? {
-        let entry = entry.map_err(|error| FileError::io(shown, error))?;
+    for entry in dir.entries().map_err(|error| io_error(shown, &error))? {
+        let entry = entry.map_err(|error| io_error(shown, &error))?;
         // Names that a path could not say, and entries gone since the folder was read, are passed over.
         let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else {
             continue;
@@ -127,14 +127,14 @@ fn sync(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()
 }
 
-fn no_folder(dir: &Dir, name: &str, shown: &SandboxPath, error: io::Error) -> FileError {
+fn no_folder(dir: &Dir, name: &str, shown: &SandboxPath, error: &io::Error) -> FileError {
     match dir.symlink_metadata(name) {
         Ok(metadata) if !metadata.is_dir() => FileError::NotAFolder {
             path: shown.to_string(),
             name: name.to_owned(),
             found: oddity(&metadata).unwrap_or("a file"),
         },
-        _ => FileError::io(shown, error),
+        _ => io_error(shown, error),
     }
 }
 

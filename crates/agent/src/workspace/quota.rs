@@ -4,9 +4,8 @@ use std::io;
 
 use cap_fs_ext::DirExt;
 use cap_std::fs::Dir;
+use domain::sandboxes::FileError;
 use serde::Deserialize;
-
-use super::FileError;
 
 /// Folders deeper than this count as a full sandbox; paths of ours nest half as deep at most.
 const DEPTH_MAX: usize = 64;

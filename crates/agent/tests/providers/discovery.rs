@@ -68,6 +68,32 @@ async fn a_local_server_answers_every_name() {
 }
 
 #[tokio::test]
+async fn the_first_of_four_models_that_answers_is_taken() {
+    let rule = |asked: &Asked| match asked.model.as_str() {
+        "fake-model-late" => Step::Status(200, Vec::new(), json!({ "choices": [{ "message": { "content": "yes" } }] })),
+        _ => Step::Status(400, Vec::new(), json!({ "error": "does not support chat" })),
+    };
+    let behaviour = testkit::fake_provider::Behaviour::Rule(Box::new(rule));
+    let fake = FakeProvider::start(([127, 0, 0, 1], 0).into(), behaviour).await.unwrap();
+    let ports = [(fake.address().port(), "Ollama")];
+    fake.list(&["fake-model-Embed", "fake-model-a", "fake-model-b", "fake-model-late"]);
+    let found = discover(ModelSettings::default(), &ports, None).await.unwrap();
+    assert!(found.said.contains("\"fake-model-late\""), "{}", found.said);
+    let tried: Vec<_> = fake.requests().into_iter().map(|asked| asked.model).collect();
+    assert_eq!(tried, ["fake-model-a", "fake-model-b", "fake-model-late"]);
+
+    // A name is only a hint: where there is nothing else it is tried. And a long list is not gone through.
+    fake.list(&["fake-model-a", "fake-model-b", "fake-model-c", "fake-model-embed", "fake-model-late"]);
+    assert!(!discover(ModelSettings::default(), &ports, None).await.unwrap().providers.is_empty());
+    fake.list(&["fake-model-a", "fake-model-b", "fake-model-c", "fake-model-d", "fake-model-late"]);
+    let found = discover(ModelSettings::default(), &ports, None).await.unwrap();
+    assert!(found.providers.is_empty() && !found.said.contains("late"), "{}", found.said);
+    fake.list(&["fake-model-embed"]);
+    discover(ModelSettings::default(), &ports, None).await.unwrap();
+    assert_eq!(fake.requests().last().unwrap().model, "fake-model-embed");
+}
+
+#[tokio::test]
 async fn our_own_port_is_not_a_model() {
     let fake = local_server().await;
     let port = fake.address().port();

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use domain::runs::ModelFailure;
 use serde_json::{Value, json};
-use testkit::fake_provider::{FakeProvider, FakeStop, FakeWire, Reply, Step};
+use testkit::fake_provider::{FakeProvider, FakeWire, Reply, Step};
 
 use super::support::{Ask, KEY, WIRES, providers};
 
-async fn failure(step: Step, model: &str, toml: &str) -> ModelFailure {
+/// How one turn fails that goes as `step` says.
+pub(crate) async fn failure(step: Step, model: &str, toml: &str) -> ModelFailure {
     let fake = FakeProvider::scripted([step]).await.unwrap();
     Ask::new(model).turn(&providers(&fake, toml)).await.unwrap_err()
 }
@@ -43,7 +44,7 @@ async fn providers_ask_for_patience_in_many_ways() {
         (vec![("retry-after", "9".to_owned()), ("retry-after-ms", "250".to_owned())], Some(250)),
         (vec![now.clone(), ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT".to_owned())], Some(30_000)),
         (vec![now, ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT".to_owned())], Some(0)),
-        (vec![("retry-after", "1000000000".to_owned())], Some(900_000)),
+        (vec![("retry-after", "1000000000".to_owned())], Some(1_000_000_000_000)),
         (vec![("retry-after", "soon".to_owned())], None),
         (vec![("retry-after", "-3".to_owned())], None),
         (vec![], None),
@@ -171,15 +172,20 @@ async fn half_an_answer_is_none() {
     }
 }
 
+/// The fake says the instructions again in every response, and they name every kind of error.
 #[tokio::test]
-async fn a_tool_call_that_is_no_whole_object_is_none() {
-    for (wire, model) in WIRES {
-        for broken in ["{\"path\": \"a", "[1, 2]", "\"text\"", "17"] {
-            let failure = failure(Reply::text("").call("c1", "read_file", broken).into(), model, "").await;
-            assert_eq!((failure.code.as_str(), failure.retryable), ("malformed_tool_call", true), "{wire:?} {broken}");
-        }
-        let cut = Reply::text("").call("c1", "read_file", "{\"path\":").stop(FakeStop::Length);
-        assert_eq!(failure(cut.into(), model, "").await.code, "malformed_tool_call", "{wire:?}");
+async fn the_words_of_a_request_are_no_reason() {
+    let failed =
+        |error: Value| json!({ "type": "response.failed", "response": { "status": "failed", "error": error } });
+    let cases = [
+        (json!({ "code": "server_error", "message": "Sorry." }), "model_overloaded", true, "Sorry."),
+        (json!({ "code": "invalid_prompt", "message": "No." }), "model_refused_request", false, "No."),
+        (Value::Null, "model_overloaded", true, "response.failed"),
+    ];
+    for (error, code, retryable, words) in cases {
+        let failure = failure(Step::ErrorEvent(Reply::text("a"), failed(error)), "gpt-4.1", "").await;
+        assert_eq!((failure.code.as_str(), failure.retryable), (code, retryable), "{failure:?}");
+        assert!(failure.message.contains(words) && !failure.message.contains("Report each"), "{failure:?}");
     }
 }
 
@@ -262,6 +268,19 @@ async fn fallbacks_are_tried_at_once_and_in_order() {
         [down(FakeWire::Chat, "first"), down(FakeWire::Responses, "second"), down(FakeWire::Messages, "third")];
     let fake = FakeProvider::scripted(all_down).await.unwrap();
     assert!(Ask::new("qwen3").turn(&providers(&fake, toml)).await.unwrap_err().message.contains("first"));
+}
+
+#[tokio::test]
+async fn one_provider_that_may_come_back_is_worth_waiting_for() {
+    let toml = "[models.\"qwen3\"]\nfallbacks = [\"gpt-4.1\", \"claude-sonnet-4-5\"]\n";
+    let steps = [
+        status(FakeWire::Chat, 401, "first"),
+        status(FakeWire::Responses, 503, "second"),
+        status(FakeWire::Messages, 529, "third"),
+    ];
+    let fake = FakeProvider::scripted(steps).await.unwrap();
+    let failure = Ask::new("qwen3").turn(&providers(&fake, toml)).await.unwrap_err();
+    assert!(failure.retryable && failure.message.contains("second"), "{failure:?}");
 }
 
 /// Not even a line end comes, so that there is never an event.

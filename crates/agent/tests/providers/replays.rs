@@ -4,7 +4,7 @@ use domain::turns::Outcome;
 use serde_json::json;
 use testkit::fake_provider::{FakeProvider, FakeWire, Reply};
 
-use super::support::{Ask, WIRES, picture, providers};
+use super::support::{Ask, WIRES, picture, picture_of, providers};
 
 /// Base64 of the picture's bytes.
 const PIXELS: &str = "cGl4ZWxz";
@@ -70,6 +70,53 @@ async fn thoughts_stay_with_their_provider() {
             let body = fake.requests().pop().unwrap().body.to_string();
             assert!(!body.contains("c2lnbmVk") && !body.contains("dGhpbms"), "{wire:?} to {other}: {body}");
         }
+    }
+}
+
+#[tokio::test]
+async fn thoughts_stay_with_their_model() {
+    let models = ["claude-sonnet-4-6", "gpt-5", "qwen3:8b", "gemini-2.5-flash"];
+    let fake = FakeProvider::scripted([]).await.unwrap();
+    let providers = providers(&fake, "");
+    for ((wire, model), other) in WIRES.into_iter().zip(models) {
+        let model = if wire == FakeWire::Responses { "gpt-5.1" } else { model };
+        for (next, back) in [(model, true), (other, false)] {
+            fake.then(thoughtful());
+            let mut ask = Ask::new(model);
+            let answer = ask.turn(&providers).await.unwrap();
+            ask.go_on(answer, vec![Outcome::Ok(json!("x")); 3]);
+            ask.model = next.to_owned();
+            fake.then(Reply::text("Two."));
+            ask.turn(&providers).await.unwrap();
+            let body = fake.requests().pop().unwrap().body.to_string();
+            assert_eq!(body.contains("c2lnbmVk") || body.contains("dGhpbms"), back, "{wire:?} to {next}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_newest_pictures_are_shown_as_far_as_they_fit() {
+    const MIB: u64 = 1024 * 1024;
+    // Oldest first; in base64 they need nothing, 7, 5 and 5 of 15 MiB. What is older than the first that does not fit stays out with it.
+    let outcomes = [
+        picture("/workspace/unasked.png"),
+        picture_of("/workspace/unasked.png", 21 * MIB / 4),
+        picture_of("/workspace/new.png", 15 * MIB / 4),
+        picture_of("/workspace/newest.png", 15 * MIB / 4),
+    ];
+    for (wire, model) in WIRES {
+        let calls = Reply::text("").call("c1", "read_file", "{}").call("c2", "read_file", "{}");
+        let calls = calls.call("c3", "read_file", "{}").call("c4", "read_file", "{}");
+        let fake = FakeProvider::scripted([calls.into(), Reply::text("Seen.").into()]).await.unwrap();
+        let providers = providers(&fake, "");
+        let mut ask = Ask::new(model);
+        let answer = ask.turn(&providers).await.unwrap();
+        ask.go_on(answer, outcomes.clone());
+        ask.turn(&providers).await.unwrap();
+        let body = fake.requests()[1].body.to_string();
+        let count = |part: &str| body.matches(part).count();
+        assert_eq!(count("/workspace/unasked.png is left out to make room"), 2, "{wire:?}: {body}");
+        assert_eq!((count("Here is the picture"), count(PIXELS)), (2, 2), "{wire:?}: {body}");
     }
 }
 

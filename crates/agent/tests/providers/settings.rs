@@ -77,6 +77,12 @@ fn mistakes_are_named_with_file_and_key() {
     }
 }
 
+#[test]
+fn a_reasoning_model_may_be_silent_for_minutes() {
+    let defaults = read("", &[]).unwrap().defaults;
+    assert_eq!((defaults.idle_timeout_secs, defaults.turn_timeout_secs), (600, 1200));
+}
+
 #[tokio::test]
 async fn names_lead_where_the_operator_says() {
     let toml = r#"

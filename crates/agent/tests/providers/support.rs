@@ -8,6 +8,8 @@ use agent::settings::ModelSettings;
 use domain::builds::{Sampling, SeedTurn};
 use domain::runs::ModelFailure;
 use domain::turns::{ImageRef, Line, Outcome, Replay, ToolCall, ToolSpec};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
 use serde_json::json;
 use testkit::fake_provider::{FakeProvider, FakeWire};
 use uuid::Uuid;
@@ -34,12 +36,14 @@ pub(crate) struct Ask {
     pub(crate) turn: u32,
 }
 
-/// Every picture has the same bytes, but for one that is gone.
+/// Every picture has the same bytes, but for one that is gone and one that nobody may ask for.
 struct Album;
 
 impl Pictures for Album {
-    fn bytes(&self, image: &ImageRef) -> Option<Vec<u8>> {
-        (image.path != "/workspace/gone.png").then(|| b"pixels".to_vec())
+    fn load(&self, image: &ImageRef) -> BoxFuture<'static, Option<Vec<u8>>> {
+        assert_ne!(image.path, "/workspace/unasked.png", "a picture that is not shown was read");
+        let bytes = (image.path != "/workspace/gone.png").then(|| b"pixels".to_vec());
+        ready(bytes).boxed()
     }
 }
 
@@ -100,9 +104,13 @@ impl Ask {
 }
 
 pub(crate) fn picture(path: &str) -> Outcome {
-    let image =
-        ImageRef { path: path.to_owned(), media_type: "image/png".to_owned(), sha256: String::new(), size_bytes: 6 };
-    Outcome::Image(image)
+    picture_of(path, 6)
+}
+
+/// A picture that is said to be as large as this.
+pub(crate) fn picture_of(path: &str, size_bytes: u64) -> Outcome {
+    let (media_type, sha256) = ("image/png".to_owned(), String::new());
+    Outcome::Image(ImageRef { path: path.to_owned(), media_type, sha256, size_bytes })
 }
 
 /// Every vendor at the fake, and `toml` on top.

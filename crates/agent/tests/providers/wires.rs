@@ -1,8 +1,8 @@
 //! What goes over each wire, and what comes back whole.
 
-use domain::builds::{Part, Sampling, SeedTurn, Speaker};
+use domain::builds::{Part, SeedTurn, Speaker};
 use domain::turns::{Line, Outcome, Stop, Usage};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::fake_provider::{FakeProvider, FakeStop, FakeWire, Reply};
 
 use super::support::{Ask, KEY, WIRES, providers};
@@ -87,89 +87,6 @@ async fn how_a_model_stops() {
 }
 
 #[tokio::test]
-async fn the_settings_of_a_build_arrive() {
-    let sampling =
-        Sampling { temperature: Some(1.5), top_p: Some(0.9), max_output_tokens: Some(77), store: Some(true) };
-    let expected: [&[(&str, Value)]; 4] = [
-        &[("/temperature", json!(1.0)), ("/top_p", json!(0.9)), ("/max_tokens", json!(77))],
-        &[
-            ("/temperature", json!(1.5)),
-            ("/top_p", json!(0.9)),
-            ("/max_output_tokens", json!(77)),
-            ("/store", json!(true)),
-            ("/text/format/type", json!("json_object")),
-        ],
-        &[
-            ("/temperature", json!(1.5)),
-            ("/top_p", json!(0.9)),
-            ("/max_tokens", json!(77)),
-            ("/store", json!(true)),
-            ("/response_format/type", json!("json_object")),
-        ],
-        &[
-            ("/generationConfig/temperature", json!(1.5)),
-            ("/generationConfig/topP", json!(0.9)),
-            ("/generationConfig/maxOutputTokens", json!(77)),
-        ],
-    ];
-    for ((wire, model), fields) in WIRES.into_iter().zip(expected) {
-        let fake = FakeProvider::scripted([Reply::text("{}").into()]).await.unwrap();
-        let ask = Ask { sampling, json_object: true, ..Ask::new(model) };
-        ask.turn(&providers(&fake, "")).await.unwrap();
-        let asked = &fake.requests()[0];
-        for (pointer, value) in fields {
-            assert_eq!(asked.body.pointer(pointer), Some(value), "{wire:?} {pointer}: {}", asked.body);
-        }
-        assert!(asked.body.to_string().contains("JSON object"), "{wire:?}: the rule is said in words too");
-        assert!(asked.body.to_string().contains("You are careful."), "{wire:?}");
-        assert_eq!(asked.model, model);
-    }
-}
-
-#[tokio::test]
-async fn what_a_build_leaves_open_is_left_to_the_provider() {
-    for (wire, model) in WIRES {
-        let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
-        Ask::new(model).turn(&providers(&fake, "")).await.unwrap();
-        let body = &fake.requests()[0].body;
-        for key in [
-            "temperature",
-            "top_p",
-            "response_format",
-            "text",
-            "max_output_tokens",
-            "generationConfig",
-            "reasoning",
-            "thinking",
-        ] {
-            assert!(body.get(key).is_none(), "{wire:?} sets {key}");
-        }
-        // The one wire that insists gets the documented maximum of the model.
-        assert_eq!(body["max_tokens"].as_u64(), (wire == FakeWire::Messages).then_some(64_000));
-    }
-}
-
-#[tokio::test]
-async fn reasoning_models_keep_their_own_temperature_and_their_names() {
-    let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
-    let sampling = Sampling { temperature: Some(0.2), ..Sampling::default() };
-    Ask { sampling, ..Ask::new("gpt-5.1-codex-max") }.turn(&providers(&fake, "")).await.unwrap();
-    let body = &fake.requests()[0].body;
-    assert_eq!(body["model"], "gpt-5.1-codex-max");
-    assert!(body.get("temperature").is_none());
-    assert_eq!((body.get("reasoning"), &body["include"]), (None, &json!(["reasoning.encrypted_content"])));
-}
-
-#[tokio::test]
-async fn a_build_may_set_both_knobs_of_claude_if_one_does_nothing() {
-    let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
-    let sampling = Sampling { temperature: Some(0.2), top_p: Some(1.0), ..Sampling::default() };
-    Ask { sampling, ..Ask::new("claude-sonnet-4-5") }.turn(&providers(&fake, "")).await.unwrap();
-    let body = &fake.requests()[0].body;
-    assert_eq!((&body["temperature"], body.get("top_p")), (&json!(0.2), None));
-}
-
-#[tokio::test]
 async fn keys_and_the_long_context_are_headers() {
     let headers = [
         ("x-api-key", KEY),
@@ -224,6 +141,44 @@ async fn somebody_always_speaks_first() {
         let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
         let ask = Ask { lines: Vec::new(), tools: Vec::new(), ..Ask::new(model) };
         assert_eq!(ask.turn(&providers(&fake, "")).await.unwrap().text, "Hm.", "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_has_the_last_word() {
+    let said = |role, text: &str| SeedTurn { role, parts: vec![Part::InputText { text: text.to_owned() }] };
+    let seed = vec![said(Speaker::User, "Look."), said(Speaker::Assistant, "I see.")];
+    for (wire, model) in WIRES {
+        let model = if wire == FakeWire::Messages { "claude-opus-4-7" } else { model };
+        let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
+        let ask = Ask { lines: Vec::new(), seed: seed.clone(), ..Ask::new(model) };
+        assert_eq!(ask.turn(&providers(&fake, "")).await.unwrap().text, "Hm.", "{wire:?}");
+        let body = fake.requests()[0].body.to_string();
+        assert!(body.find("Begin.") > body.find("I see."), "{wire:?}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn blank_texts_are_not_sent() {
+    let blank = Part::InputText { text: " ".to_owned() };
+    let text = |text: &str| Part::InputText { text: text.to_owned() };
+    let seed = vec![
+        SeedTurn { role: Speaker::User, parts: vec![blank.clone(), text("Look.")] },
+        SeedTurn { role: Speaker::Assistant, parts: vec![blank] },
+    ];
+    for (wire, model) in WIRES {
+        let fake = FakeProvider::scripted([Reply::text(" \n").call("c1", "read_file", "{}").into()]).await.unwrap();
+        let providers = providers(&fake, "");
+        let mut ask = Ask { lines: vec![Line::User("\t\n ".to_owned())], seed: seed.clone(), ..Ask::new(model) };
+        let answer = ask.turn(&providers).await.unwrap();
+        ask.go_on(answer, [Outcome::Ok(json!("  "))]);
+        ask.lines.push(Line::User("Go on.".to_owned()));
+        ask.lines.push(Line::Assistant { text: "\n".to_owned(), calls: Vec::new(), carry: None });
+        fake.then(Reply::text("Hm."));
+        assert_eq!(ask.turn(&providers).await.unwrap().text, "Hm.", "{wire:?}");
+        let asked = &fake.requests()[1];
+        assert_eq!(asked.assistant_turns, 1, "{wire:?}: only the answer with a call: {}", asked.body);
+        assert!(asked.body.to_string().contains("(empty message)"), "{wire:?}: {}", asked.body);
     }
 }
 

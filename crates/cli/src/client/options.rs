@@ -1,14 +1,25 @@
-//! The flags that all client commands share: which server, which key, which part of a list, how to show the answer.
+//! What all client commands share: which server, which key, what to do there; which part of a list, how to show the answer.
 
-use clap::Args;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 
 use super::{Answer, Api, Failure};
 use crate::paint;
 
+/// A noun of the API: something to do with it, on some server. The actions are in the file of the noun.
+#[derive(Args)]
+pub(crate) struct Noun<Action: Subcommand> {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Action,
+}
+
 /// Where the server is, and the key.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Target {
+struct Target {
     /// The server, with or without /v1 at the end.
     #[arg(long, global = true, env = "ERRAND_BASE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     base_url: String,
@@ -36,17 +47,21 @@ pub(crate) struct Page {
     offset: Option<u64>,
 }
 
-impl Target {
-    /// Opens the door. Nothing is sent yet.
+impl<Action: Subcommand> Noun<Action> {
+    /// Opens the door and acts.
     ///
     /// # Errors
-    /// [`Failure::NoKey`]; a URL that is none.
-    pub(crate) fn open(&self) -> anyhow::Result<Api> {
-        let key = self.api_key.as_deref().unwrap_or_default().trim();
+    /// [`Failure::NoKey`]; a URL that is none; whatever goes wrong behind the door.
+    pub(crate) async fn run(
+        self,
+        act: impl AsyncFnOnce(Action, &Api) -> anyhow::Result<ExitCode>,
+    ) -> anyhow::Result<ExitCode> {
+        let Target { base_url, api_key } = self.target;
+        let key = api_key.as_deref().unwrap_or_default().trim();
         if key.is_empty() {
             return Err(Failure::NoKey.into());
         }
-        Api::new(&self.base_url, key)
+        act(self.action, &Api::new(&base_url, key)?).await
     }
 }
 

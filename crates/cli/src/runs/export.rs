@@ -9,13 +9,13 @@ use domain::runs::Event;
 use domain::turns::Reply;
 
 use crate::client::Api;
-use crate::follow::Stream;
+use crate::follow::{Stream, terminal};
 use crate::paint;
 
 /// Fetches the journal and writes the recording.
 pub(super) async fn run(api: &Api, run: &str, output: Option<&Path>) -> anyhow::Result<()> {
     let detail: RunDetail = api.get(&["runs", run], &[]).await?.read()?;
-    if !matches!(detail.run.status.as_str(), "completed" | "failed" | "interrupted") {
+    if terminal(&detail.run.status).is_none() {
         anyhow::bail!("the Job is {}: only one that has ended can be exported", detail.run.status);
     }
     let mut events = Vec::new();

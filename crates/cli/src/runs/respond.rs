@@ -12,7 +12,7 @@ use crate::paint;
 
 /// What is asked is in `errand runs get`.
 #[derive(Args)]
-pub(super) struct Respond {
+pub(crate) struct Respond {
     /// The Job's id.
     run: String,
     /// The request's id; without it, the one that the Job waits for.

@@ -60,6 +60,11 @@ impl Server {
 
     /// A server on `folder` with exactly these variables; without `ERRAND_LISTEN`, on a free port. Returns once it is ready.
     pub(crate) fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_logging(folder, variables, Stdio::inherit())
+    }
+
+    /// The same, with a place for its warnings and errors.
+    pub(crate) fn start_logging(folder: &Path, variables: &[(&str, &str)], log: impl Into<Stdio>) -> Self {
         let mut command = errand(&["serve", "--data-dir"]);
         command
             .env("ERRAND_LISTEN", "127.0.0.1:0")
@@ -67,7 +72,7 @@ impl Server {
             .arg(folder)
             .envs(variables.iter().copied())
             .current_dir(folder.parent().unwrap());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         // The greeting is written at once, so one read gets all of it.
         let mut bytes = [0; 8192];
         let length = child.stdout.as_mut().unwrap().read(&mut bytes).unwrap();

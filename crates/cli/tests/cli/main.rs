@@ -9,6 +9,8 @@ mod demo;
 #[cfg(test)]
 mod example;
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod keys;

@@ -1,5 +1,8 @@
 //! `errand serve`: starting, refusing to start, stopping.
 
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use storage::{Db, Settings};
@@ -79,6 +82,50 @@ fn a_second_server_on_the_folder_is_told_who_has_it() {
     let server = Server::start(&data);
     let told = refusal(&["--data-dir", data.to_str().unwrap()], &[]);
     assert!(told.contains(&format!("process {}", server.pid())) && told.contains("--data-dir"), "{told}");
+}
+
+#[test]
+fn a_second_server_on_the_database_is_told_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let usual = Server::start(&folder.path().join("usual"));
+    let url = format!("sqlite:{}/errand.db", data("usual"));
+    let told = refusal(&["--data-dir", &data("other"), "--database-url", &url], &[]);
+    assert!(told.contains(&format!("process {}", usual.pid())) && told.contains("--database-url"), "{told}");
+
+    // Neither has it in its data folder, and one comes to it over a link.
+    std::fs::create_dir(data("elsewhere")).unwrap();
+    let url = format!("sqlite:{}/errand.db", data("elsewhere"));
+    let first = Server::start_with(&folder.path().join("first"), &[("ERRAND_DATABASE_URL", &url)]);
+    std::fs::create_dir(data("links")).unwrap();
+    std::os::unix::fs::symlink(data("elsewhere/errand.db"), data("links/errand.db")).unwrap();
+    for there in ["elsewhere", "links"] {
+        let url = format!("sqlite:{}/errand.db", data(there));
+        let told = refusal(&["--data-dir", &data("second"), "--database-url", &url], &[]);
+        assert!(told.contains(&format!("process {}", first.pid())), "{there}: {told}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_its_owners_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let start = |name: &str| {
+        let log = folder.path().join(format!("{name}.log"));
+        let server = Server::start_logging(&folder.path().join(name), &[], File::create(&log).unwrap());
+        (server, std::fs::read_to_string(log).unwrap())
+    };
+    let (_private, told) = start("private");
+    assert_eq!((mode(&folder.path().join("private")), told.as_str()), (0o700, ""));
+
+    let shared = folder.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, Permissions::from_mode(0o755)).unwrap();
+    let (_shared, told) = start("shared");
+    assert!(told.contains("WARN") && told.contains(&format!("chmod go= {}", shared.display())), "{told}");
+    for file in ["errand.db", "errand.db-wal", "errand.db-shm"] {
+        assert_eq!(mode(&shared.join(file)), 0o600, "{file}");
+    }
 }
 
 #[test]

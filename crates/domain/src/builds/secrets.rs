@@ -99,6 +99,11 @@ impl<'p> Vault<'p> {
         let at = headers.clone().hidden();
         let mut values = BTreeMap::new();
         for (name, value) in at.open_object()?.entries() {
+            if name.is_empty() || !name.bytes().all(is_token_byte) {
+                // Not even its name is repeated: it may be a whole header line, value and all.
+                let expected = "HTTP header names as keys: letters, digits and !#$%&'*+-.^_`|~ only";
+                return Err(Flaw::new(headers.pointer(), expected));
+            }
             values.insert(name.to_owned(), self.value((server_label, server_url), name, &value)?);
         }
         let redacted = values.keys().map(|name| (name.clone(), REDACTED.to_owned())).collect();
@@ -112,10 +117,6 @@ impl<'p> Vault<'p> {
     }
 
     fn value(&self, (label, url): (&str, &str), name: &str, at: &Cursor<'_>) -> Result<String, Flaw> {
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
-            let expected = "an HTTP header name: letters, digits and !#$%&'*+-.^_`|~ only";
-            return Err(Flaw::new(at.pointer(), expected));
-        }
         let value = at.string()?;
         if value.chars().any(char::is_control) {
             let expected = "a header value without line breaks and other control characters";
@@ -202,8 +203,9 @@ mod tests {
     fn bad_headers_are_refused_without_repeating_them() {
         for (headers, pointer) in [
             (json!("s3cret"), "/headers"),
-            (json!({"X Key": "s3cret"}), "/headers/X Key"),
-            (json!({"": "s3cret"}), "/headers/"),
+            (json!({"X Key": "s3cret"}), "/headers"),
+            (json!({"X-Key: s3cret": ""}), "/headers"),
+            (json!({"": "s3cret"}), "/headers"),
             (json!({"X-Key": "s3cret\r\nX-Other: 1"}), "/headers/X-Key"),
             (json!({"X-Key": ["s3cret"]}), "/headers/X-Key"),
             (json!({"X-Key": null}), "/headers/X-Key"),

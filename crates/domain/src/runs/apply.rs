@@ -1,23 +1,19 @@
 //! The decision: which state and which effects follow from an event.
 //!
+//! Here: which events fit, what a claim and an end mean, and the limits. `apply/turns.rs` has what a model's turn brings, `apply/calls.rs` tools and
+//! people.
+//!
 //! Invariants, as absences: no tool call leaves without its `ToolStarted`; none is started twice within a claim, and one that must not be
-//! repeated is never started after a crash; no event but a message moves a run that has ended; nothing moves one that failed.
+//! repeated is never started after a crash; no event but a message moves a run that has ended, and none moves one that failed; no limit changes
+//! the state, only what follows from it, so that a journal replays under any limits.
 
-use std::collections::VecDeque;
+mod calls;
+mod turns;
 
-use serde_json::Value;
-
-use super::{Cause, Effect, Event, FINISH, ModelFailure, Phase, Refused, Run, Said, Status, Used};
+use super::{Cause, Effect, Event, FINISH, Phase, Refused, Run, Status};
 use crate::Timestamp;
-use crate::human_requests::{ASK_PERSON, HumanRequest, Response};
-use crate::turns::{Line, Outcome, Replay, Reply, Stop, ToolCall};
-
-/// First pause after a failed model turn, in milliseconds; doubles with each further one.
-const REST_FIRST_MS: u64 = 500;
-/// Longest pause between tries (contract 2.8), in milliseconds.
-const REST_MAX_MS: u64 = 60_000;
-/// Longest pause a provider may ask for before its word is not taken any more, in milliseconds.
-const RETRY_AFTER_MAX_MS: u64 = 10 * 60_000;
+use crate::turns::{Line, Outcome, Replay, ToolCall};
+use serde_json::Value;
 
 type Effects = Vec<Effect>;
 
@@ -57,32 +53,26 @@ impl Run {
             Event::Interrupted { .. } => self.end(at, Status::Interrupted, "the Job was stopped before this call"),
         };
         self.last_at = self.last_at.max(at);
-        Ok(effects)
+        Ok(self.within_limits(at, effects))
     }
 
     fn fits(&self, event: &Event) -> bool {
-        let live = !matches!(self.phase, Phase::Ended(_));
         match event {
             Event::Created { .. } => matches!(self.phase, Phase::New) && self.lines.is_empty(),
-            Event::Claimed { .. } | Event::Noted { .. } => true,
-            Event::MessageReceived(_) => !matches!(self.phase, Phase::Ended(Status::Failed)),
+            Event::Claimed { .. } | Event::Noted { .. } | Event::MessageReceived(_) => true,
             Event::Replied { turn, .. } | Event::TurnFailed { turn, .. } => {
                 matches!(&self.phase, Phase::Thinking { turn: due, .. } if due == turn)
             }
             Event::ToolStarted { call } => {
                 matches!(&self.phase, Phase::Acting { current, begun: false, .. } if current == call)
             }
-            Event::ToolFinished { key, .. } => {
-                matches!(&self.phase, Phase::Acting { current, begun: true, .. } if current.key == *key)
-            }
-            Event::PersonAsked { request } => {
-                matches!(&self.phase, Phase::Acting { current, begun: true, .. } if current.key == request.id)
-            }
+            Event::ToolFinished { key, .. } => self.in_flight() == Some(*key),
+            Event::PersonAsked { request } => self.in_flight() == Some(request.id),
             Event::PersonAnswered { request_id, .. } => {
                 matches!(&self.phase, Phase::Asking { request, .. } if request.id == *request_id)
             }
-            Event::Completed { .. } => matches!(self.phase, Phase::Thinking { .. } | Phase::Acting { .. }),
-            Event::Failed { .. } | Event::Interrupted { .. } => live,
+            Event::Completed { .. } => matches!(self.phase, Phase::Answered | Phase::Acting { .. }),
+            Event::Failed { .. } | Event::Interrupted { .. } => !matches!(self.phase, Phase::Ended(_)),
         }
     }
 
@@ -96,17 +86,18 @@ impl Run {
         match &self.phase {
             Phase::New => self.think(at),
             Phase::Thinking { turn, .. } => vec![Effect::CallModel { turn: *turn }],
-            Phase::Resting { turn, tries } => {
+            // A message may wake it before its time; the provider's pause still holds.
+            Phase::Resting { until, .. } if at < *until => vec![Effect::Sleep(*until)],
+            Phase::Resting { turn, tries, .. } => {
                 let (turn, tries) = (*turn, *tries);
                 self.phase = Phase::Thinking { turn, tries };
                 self.active_since = Some(at);
                 vec![Effect::CallModel { turn }]
             }
+            Phase::Answered => vec![Effect::Then(Event::Completed { result: None })],
             Phase::Acting { current, begun: true, .. } => match current.replay {
                 Replay::Safe => vec![Effect::CallTool(current.clone())],
-                Replay::Never => {
-                    vec![Effect::Then(Event::ToolFinished { key: current.key, outcome: Outcome::Unknown })]
-                }
+                Replay::Never => finished(current, Outcome::Unknown),
             },
             Phase::Acting { current, begun: false, .. } => {
                 vec![Effect::Then(Event::ToolStarted { call: current.clone() })]
@@ -115,246 +106,86 @@ impl Run {
         }
     }
 
-    fn heard(&mut self, at: Timestamp, said: &Said) -> Effects {
-        self.people.push(said.text.clone());
-        match &self.phase {
-            Phase::New | Phase::Thinking { .. } | Phase::Resting { .. } => {
-                self.lines.push(Line::User(said.text.clone()));
-                vec![]
-            }
-            // Providers want tool results right after the calls: the model hears it after them.
-            Phase::Acting { .. } => {
-                self.heard.push(said.text.clone());
-                vec![]
-            }
-            // Whoever writes instead of answering has answered.
-            Phase::Asking { .. } => self.proceed(at, Outcome::Ok(serde_json::json!({ "message": said.text }))),
-            Phase::Ended(_) => {
-                self.used = Used::default();
-                self.lines.push(Line::User(said.text.clone()));
-                self.think(at)
-            }
-        }
-    }
-
-    fn replied(&mut self, at: Timestamp, reply: &Reply) -> Effects {
-        self.used.turns = self.used.turns.saturating_add(1);
-        let arguments: usize =
-            reply.calls.iter().map(|call| Value::Object(call.arguments.clone()).to_string().len()).sum();
-        self.spend((reply.text.len() + arguments) as u64);
-        // The last call of an answer that ran out of tokens may be half a call: none of them is made.
-        let cut = reply.stop == Stop::Length && !reply.calls.is_empty();
-        let calls = if cut { vec![] } else { reply.calls.clone() };
-        let mut queue = VecDeque::from(calls.clone());
-        self.lines.push(Line::Assistant { text: reply.text.clone(), calls, carry: reply.carry.clone() });
-        if let Some(limit) = self.limit_reached(at) {
-            return limit;
-        }
-        if cut {
-            return self.repair(at, "Your answer ran into the limit on output tokens in the middle of a tool call, so nothing was run. Make smaller calls.");
-        }
-        if let Some(current) = queue.pop_front() {
-            return self.begin(current, queue);
-        }
-        match reply.stop {
-            Stop::Refused => fail(
-                "model_refused",
-                "The model's provider withheld the answer (its safety rules). Change the SOP or the input.",
-            ),
-            _ if self.rules.json_object && !is_json_object(&reply.text) => self.repair(
-                at,
-                "Your final answer must be exactly one JSON object, with nothing before or after it. Answer again.",
-            ),
-            Stop::Length => vec![
-                Effect::Then(Event::Noted {
-                    text: "The answer was cut off at the limit on output tokens (max_output_tokens).".into(),
-                }),
-                Effect::Then(Event::Completed { result: None }),
-            ],
-            Stop::Done => vec![Effect::Then(Event::Completed { result: None })],
-        }
-    }
-
-    fn turn_failed(&mut self, at: Timestamp, turn: u32, failure: &ModelFailure, spread_permille: u16) -> Effects {
-        let Phase::Thinking { tries, .. } = self.phase else {
-            return vec![];
-        };
-        let tries = tries.saturating_add(1);
-        if !failure.retryable {
-            return fail(&failure.code, &failure.message);
-        }
-        if tries >= self.rules.limits.model_tries {
-            return fail(&failure.code, &format!("{} (given up after {tries} tries)", failure.message));
-        }
-        if let Some(limit) = self.limit_reached(at) {
-            return limit;
-        }
-        self.phase = Phase::Resting { turn, tries };
-        self.rest(at);
-        vec![Effect::Sleep(at.plus_ms(pause_ms(tries, failure.retry_after_ms, spread_permille)))]
-    }
-
-    /// The intent is written; now it may leave, or is answered right here if it is a call to the server itself.
-    fn tool_started(&mut self, call: &ToolCall) -> Effects {
-        self.used.tool_calls = self.used.tool_calls.saturating_add(1);
-        if let Phase::Acting { begun, .. } = &mut self.phase {
-            *begun = true;
-        }
-        match call.name.as_str() {
-            ASK_PERSON => match HumanRequest::from_call(call) {
-                Ok(request) => vec![Effect::Then(Event::PersonAsked { request })],
-                Err(wrong) => finished(call, Outcome::Error(wrong)),
-            },
-            FINISH => self.finish(call),
-            _ => vec![Effect::CallTool(call.clone())],
-        }
-    }
-
-    fn finish(&mut self, call: &ToolCall) -> Effects {
-        let result = match call.arguments.get("result") {
-            Some(Value::String(text)) => text.clone(),
-            Some(value @ Value::Object(_)) => value.to_string(),
-            _ => {
-                return finished(call, Outcome::Error("finish: give the outcome as \"result\", a text".into()));
-            }
-        };
-        if self.rules.json_object && !is_json_object(&result) {
-            self.used.repairs = self.used.repairs.saturating_add(1);
-            if self.used.repairs > self.rules.limits.repairs {
-                return self.unrepaired();
-            }
-            return finished(call, Outcome::Error("finish: this Job's result must be exactly one JSON object".into()));
-        }
-        vec![Effect::Then(Event::Completed { result: Some(result) })]
-    }
-
-    fn tool_finished(&mut self, at: Timestamp, outcome: Outcome) -> Effects {
-        self.spend(outcome.size());
-        self.proceed(at, outcome)
-    }
-
-    fn asked(&mut self, at: Timestamp, request: &HumanRequest) -> Effects {
-        if let Phase::Acting { current, queue, .. } = &mut self.phase {
-            let (current, queue) = (current.clone(), std::mem::take(queue));
-            self.phase = Phase::Asking { current, request: request.clone(), queue };
-        }
-        self.rest(at);
-        vec![Effect::Wait]
-    }
-
-    fn answered(&mut self, at: Timestamp, response: &Response) -> Effects {
-        self.people.push(response.text());
-        self.proceed(at, Outcome::Ok(response.for_model()))
-    }
-
-    /// The current call has its outcome: on to the next one, or to the model.
-    fn proceed(&mut self, at: Timestamp, outcome: Outcome) -> Effects {
-        let (Phase::Acting { current, queue, .. } | Phase::Asking { current, queue, .. }) = &mut self.phase else {
-            return vec![];
-        };
-        let (call_id, name) = (current.id.clone(), current.name.clone());
-        let mut queue = std::mem::take(queue);
-        self.lines.push(Line::ToolResult { call_id, name, outcome });
-        self.active_since.get_or_insert(at);
-        match queue.pop_front() {
-            Some(current) => self.begin(current, queue),
-            None => self.think(at),
-        }
-    }
-
-    fn begin(&mut self, current: ToolCall, queue: VecDeque<ToolCall>) -> Effects {
-        let started = Event::ToolStarted { call: current.clone() };
-        self.phase = Phase::Acting { current, begun: false, queue };
-        if self.used.tool_calls >= self.rules.limits.tool_calls {
-            return over("tool_calls", self.rules.limits.tool_calls.into());
-        }
-        vec![Effect::Then(started)]
-    }
-
-    /// On to the next model turn, unless a limit is reached.
-    fn think(&mut self, at: Timestamp) -> Effects {
-        self.turns = self.turns.saturating_add(1);
-        self.phase = Phase::Thinking { turn: self.turns, tries: 0 };
-        self.active_since.get_or_insert(at);
-        self.lines.extend(self.heard.drain(..).map(Line::User));
-        if self.used.turns >= self.rules.limits.turns {
-            return over("turns", self.rules.limits.turns.into());
-        }
-        self.limit_reached(at).unwrap_or_else(|| vec![Effect::CallModel { turn: self.turns }])
-    }
-
-    /// Asks the model again, a bounded number of times.
-    fn repair(&mut self, at: Timestamp, what: &str) -> Effects {
-        self.used.repairs = self.used.repairs.saturating_add(1);
-        if self.used.repairs > self.rules.limits.repairs {
-            return self.unrepaired();
-        }
-        self.lines.push(Line::User(what.into()));
-        let mut effects = vec![Effect::Then(Event::Noted { text: format!("The model was asked again: {what}") })];
-        effects.extend(self.think(at));
-        effects
-    }
-
-    fn unrepaired(&self) -> Effects {
-        let times = self.rules.limits.repairs;
-        let wanted = if self.rules.json_object { "one JSON object (text.format)" } else { "whole tool calls" };
-        fail(
-            "answer_malformed",
-            &format!("The model did not answer with {wanted}, though it was asked again {times} times."),
-        )
-    }
-
     /// Over. Calls that never ran get an outcome, so that the conversation stays one that providers accept when it is resumed.
     fn end(&mut self, at: Timestamp, status: Status, why: &str) -> Effects {
         self.rest(at);
-        if let Phase::Acting { current, queue, begun } = &self.phase {
-            let done = status == Status::Completed && current.name == FINISH;
-            let outcome = match begun {
-                true if done => Outcome::Ok(Value::String("finished".into())),
-                true => Outcome::Unknown,
-                false => Outcome::Skipped(why.into()),
-            };
-            self.lines.push(result_of(current, outcome));
-            self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
-        } else if let Phase::Asking { current, queue, .. } = &self.phase {
-            let unanswered = Outcome::Skipped("nobody answered before the Job was stopped".into());
-            self.lines.push(result_of(current, unanswered));
-            self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
+        match &self.phase {
+            Phase::Acting { current, queue, begun } => {
+                let done = status == Status::Completed && current.name == FINISH;
+                let outcome = match begun {
+                    true if done => Outcome::Ok(Value::String("finished".into())),
+                    true if current.name != FINISH => Outcome::Unknown,
+                    _ => Outcome::Skipped(why.into()),
+                };
+                self.lines.push(result_of(current, outcome));
+                self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
+            }
+            Phase::Asking { current, queue, .. } => {
+                let unanswered = Outcome::Skipped("nobody answered before the Job was stopped".into());
+                self.lines.push(result_of(current, unanswered));
+                self.lines.extend(queue.iter().map(|call| result_of(call, Outcome::Skipped(why.into()))));
+            }
+            _ => {}
         }
         self.lines.extend(self.heard.drain(..).map(Line::User));
         self.phase = Phase::Ended(status);
         vec![Effect::Wait]
     }
 
+    /// The clock of active time stands still.
     fn rest(&mut self, at: Timestamp) {
         if let Some(since) = self.active_since.take() {
             self.used.active_ms = self.used.active_ms.saturating_add(at.ms_since(since));
         }
     }
 
-    fn spend(&mut self, bytes: u64) {
-        self.used.output_bytes = self.used.output_bytes.saturating_add(bytes);
+    /// `effects`, unless the run would go on with them past a limit: then it fails instead.
+    fn within_limits(&self, at: Timestamp, effects: Effects) -> Effects {
+        let (limits, used) = (&self.rules.limits, &self.used);
+        let calls_model = effects.iter().any(|effect| matches!(effect, Effect::CallModel { .. }));
+        let starts_call = effects.iter().any(|effect| matches!(effect, Effect::Then(Event::ToolStarted { .. })));
+        let goes_on = calls_model
+            || starts_call
+            || effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::CallTool(_) | Effect::Then(Event::ToolFinished { .. })));
+        if goes_on && used.repairs > limits.repairs {
+            self.unrepaired()
+        } else if goes_on && self.wall_left_ms(at) == 0 {
+            vec![Effect::Then(self.time_up())]
+        } else if goes_on && used.output_bytes > limits.output_bytes {
+            over("output_bytes", limits.output_bytes)
+        } else if calls_model && used.turns >= limits.turns {
+            over("turns", limits.turns.into())
+        } else if starts_call && used.tool_calls >= limits.tool_calls {
+            over("tool_calls", limits.tool_calls.into())
+        } else {
+            effects
+        }
     }
 
-    fn limit_reached(&self, at: Timestamp) -> Option<Effects> {
-        let limits = &self.rules.limits;
-        if self.wall_left_ms(at) == 0 {
-            Some(over("wall_ms", limits.wall_ms))
-        } else if self.used.output_bytes > limits.output_bytes {
-            Some(over("output_bytes", limits.output_bytes))
-        } else {
-            None
-        }
+    fn unrepaired(&self) -> Effects {
+        let times = self.rules.limits.repairs;
+        let wanted = if self.rules.json_object { "one JSON object (text.format)" } else { "a whole answer" };
+        let message = format!("The model did not answer with {wanted}, though it was asked again {times} times.");
+        fail("answer_malformed", &message)
+    }
+
+    /// What happens when the run's active time is used up.
+    pub fn time_up(&self) -> Event {
+        over_limit("wall_ms", self.rules.limits.wall_ms)
     }
 }
 
 fn over(limit: &str, value: u64) -> Effects {
-    fail(
-        "limit_reached",
-        &format!(
-            "The Job reached its limit {limit} = {value}. Raise it in errand.toml, section [limits], or give the Job less to do."
-        ),
-    )
+    vec![Effect::Then(over_limit(limit, value))]
+}
+
+fn over_limit(limit: &str, value: u64) -> Event {
+    let message = format!(
+        "The Job reached its limit {limit} = {value}. Raise it in errand.toml, section [limits], or give the Job less to do."
+    );
+    Event::Failed { cause: Cause { code: "limit_reached".into(), message } }
 }
 
 fn fail(code: &str, message: &str) -> Effects {
@@ -371,13 +202,4 @@ fn result_of(call: &ToolCall, outcome: Outcome) -> Line {
 
 fn is_json_object(text: &str) -> bool {
     matches!(serde_json::from_str(text.trim()), Ok(Value::Object(_)))
-}
-
-/// The pause before try number `tries` + 1: what the provider asked for, else a doubling one of which half is left to chance.
-fn pause_ms(tries: u32, retry_after_ms: Option<u64>, spread_permille: u16) -> u64 {
-    if let Some(asked) = retry_after_ms {
-        return asked.min(RETRY_AFTER_MAX_MS);
-    }
-    let whole = REST_FIRST_MS.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(REST_MAX_MS);
-    whole / 2 + whole * u64::from(spread_permille.min(999)) / 2000
 }

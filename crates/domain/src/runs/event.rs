@@ -119,6 +119,26 @@ impl Event {
         }
     }
 
+    /// Whether this version has an event of that name.
+    pub fn knows(kind: &str) -> bool {
+        const KINDS: [&str; 13] = [
+            "created",
+            "claimed",
+            "message_received",
+            "noted",
+            "replied",
+            "turn_failed",
+            "tool_started",
+            "tool_finished",
+            "person_asked",
+            "person_answered",
+            "completed",
+            "failed",
+            "interrupted",
+        ];
+        KINDS.contains(&kind)
+    }
+
     /// Whether `kind` is the name of an event after which nothing happens by itself.
     pub fn ends(kind: &str) -> bool {
         matches!(kind, "completed" | "failed" | "interrupted")

@@ -46,7 +46,9 @@ fn after(rules: Rules, events: Vec<Event>) -> (Run, Step) {
     let mut run = Run::new(rules);
     let mut last = Step { events: vec![], next: None };
     for (second, event) in (0_i64..).zip(events) {
-        last = run.advance(Timestamp(second * 1000), event).unwrap();
+        let (step, refused) = run.advance(Timestamp(second * 1000), [event]);
+        assert_eq!(refused, []);
+        last = step;
     }
     (run, last)
 }
@@ -114,7 +116,7 @@ fn a_person_is_asked_and_answers() {
     let (mut run, step) = after(Rules::default(), with(asked.clone(), [claimed(), answer.clone()]));
     assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
     assert_eq!(run.people(), ["denied"]);
-    assert!(run.advance(Timestamp(9), answer).is_err(), "a second answer does not fit");
+    assert_eq!(run.advance(Timestamp(9), [answer]).1.len(), 1, "a second answer does not fit");
     // Whoever writes instead of answering has answered.
     let (run, step) = after(Rules::default(), with(asked, [claimed(), said("never mind")]));
     assert_eq!((run.pending_request(), step.next), (None, Some(Effect::CallModel { turn: 2 })));
@@ -137,9 +139,8 @@ fn a_message_resumes_what_ended_but_not_what_failed() {
     assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
     let (run, step) = after(Rules::default(), with(started(), [stopped(), claimed(), said("go on")]));
     assert_eq!((run.status(), step.next), (Status::Running, Some(Effect::CallModel { turn: 2 })));
-    let (mut run, _) = after(Rules::default(), with(started(), [failed(1, false, None)]));
-    assert_eq!(run.status(), Status::Failed);
-    assert!(run.advance(Timestamp(9), said("go on")).is_err());
+    let (run, step) = after(Rules::default(), with(started(), [failed(1, false, None), claimed(), said("go on")]));
+    assert_eq!((run.status(), step.next), (Status::Failed, None));
 }
 
 #[test]
@@ -168,9 +169,30 @@ fn failed_turns_rest_longer_each_time_and_then_fail() {
     assert_eq!((run.status(), step.next), (Status::Pending, Some(Effect::Sleep(Timestamp(2375)))));
     let (_, step) = after(Rules::default(), with(started(), [failed(1, true, Some(7000))]));
     assert_eq!(step.next, Some(Effect::Sleep(Timestamp(9000))));
-    let tries = (0..8).flat_map(|_| [claimed(), failed(1, true, None)]);
-    let (run, step) = after(Rules::default(), with(vec![created()], tries));
-    assert_eq!((run.status(), kinds(&step)), (Status::Failed, vec!["turn_failed", "failed"]));
+    // A message does not shorten the pause; after it the turn is asked for again, eight times in all.
+    let (mut run, _) = after(Rules::default(), with(started(), [failed(1, true, Some(7000))]));
+    let (step, _) = run.advance(Timestamp(5000), [claimed(), said("well?")]);
+    assert_eq!((run.status(), step.next), (Status::Pending, Some(Effect::Sleep(Timestamp(9000)))));
+    for hour in 1..=7 {
+        run.advance(Timestamp(hour * 3_600_000), [claimed(), failed(1, true, None)]);
+    }
+    assert_eq!(run.status(), Status::Failed);
+}
+
+#[test]
+fn a_message_that_comes_during_the_last_turn_keeps_the_job_going() {
+    let (mut run, _) = after(Rules::default(), started());
+    let (step, _) = run.advance(Timestamp(3000), [reply(1, "done", vec![], Stop::Done), said("one more thing")]);
+    assert_eq!((kinds(&step), step.next), (vec!["replied", "message_received"], Some(Effect::CallModel { turn: 2 })));
+    assert_eq!(run.lines().last(), Some(&Line::User("one more thing".into())));
+}
+
+#[test]
+fn a_call_in_flight_shows_its_outcome_before_the_run_is_stopped() {
+    let calls = vec![call(1, "edit_file", Replay::Never, &json!({})), call(2, "plan", Replay::Safe, &json!({}))];
+    let (run, step) = after(Rules::default(), with(started(), [reply(1, "", calls, Stop::Done), stopped()]));
+    assert_eq!((run.status(), kinds(&step)), (Status::Interrupted, vec!["tool_finished", "interrupted"]));
+    assert!(matches!(step.events[0], Event::ToolFinished { outcome: Outcome::Unknown, .. }));
 }
 
 #[test]
@@ -192,10 +214,8 @@ fn limits_hold_and_a_restart_does_not_reset_them() {
         after(few_calls, with(looping(1), [reply(2, "", vec![call(9, "plan", Replay::Safe, &json!({}))], Stop::Done)]));
     assert_eq!((run.status(), kinds(&step)), (Status::Failed, vec!["replied", "failed"]));
     let little_output = limits(Limits { output_bytes: 5, ..Limits::default() });
-    assert_eq!(
-        after(little_output, with(started(), [reply(1, "123456", vec![], Stop::Done)])).0.status(),
-        Status::Failed
-    );
+    let wordy = reply(1, "123456", vec![call(1, "plan", Replay::Safe, &json!({}))], Stop::Done);
+    assert_eq!(after(little_output, with(started(), [wordy])).0.status(), Status::Failed);
     let short = limits(Limits { wall_ms: 1500, ..Limits::default() });
     // Downtime between a crash and the next claim is free, work is not.
     assert_eq!(after(short.clone(), with(started(), [claimed(), claimed(), claimed()])).0.status(), Status::Starting);
@@ -287,10 +307,12 @@ proptest! {
             let event = plausible(event, &run, &mut keys);
             let before = run.clone();
             let is_claim = matches!(event, Event::Claimed { .. });
-            let Ok(step) = run.advance(Timestamp(now), event) else {
+            let (step, refused) = run.advance(Timestamp(now), [event]);
+            if step.events.is_empty() {
                 prop_assert_eq!(&run, &before, "a refused event changes nothing");
                 continue;
-            };
+            }
+            prop_assert_eq!(refused, vec![], "what follows by itself fits");
             if is_claim {
                 yielded.clear();
             }
@@ -315,11 +337,20 @@ proptest! {
         }
         for entry in &journal {
             let text = serde_json::to_string(&entry.event).unwrap();
+            prop_assert!(Event::knows(entry.event.kind()));
             let back: Event = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&back, &entry.event, "the journal's JSON is lossless");
         }
-        let (folded, _) = Run::replay(rules, journal).map_err(|refused| TestCaseError::fail(refused.to_string()))?;
-        prop_assert_eq!(folded, run);
+        // A restart may come with other limits: the state is the same.
+        for limits in [rules.limits.clone(), Limits::default(), Limits { turns: 0, tool_calls: 0, output_bytes: 0, repairs: 0, ..rules.limits }] {
+            let rules = Rules { limits, json_object };
+            let replayed = Run::replay(rules.clone(), journal.clone());
+            let (mut folded, _) = replayed.map_err(|refused| TestCaseError::fail(refused.to_string()))?;
+            folded.rules = run.rules.clone();
+            prop_assert_eq!(&folded, &run);
+            let (mut live, soon) = (run.clone(), Timestamp(now + 1));
+            prop_assert_eq!(folded.advance(soon, [claimed()]), live.advance(soon, [claimed()]), "the same is due");
+        }
     }
 }
 

@@ -216,7 +216,7 @@ impl House {
     /// Waits until the run has this status; answers how long that took.
     pub(crate) async fn until(&self, run: RunId, status: &str) -> Duration {
         let began = Instant::now();
-        while self.row(run).await.status != status {
+        while self.row(run).await.status.word() != status {
             assert!(began.elapsed() < PATIENCE, "expected {status}: {:?}", self.journal(run).await);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -42,6 +42,35 @@ async fn a_second_stop_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_needs_no_free_place() {
+    let house = House::new().await;
+    let slow = ScriptedModel::new(|_| Ok(says("never"))).delayed(Duration::from_mins(1));
+    let (model, begun) = announced(slow);
+    let _engine = house.engine_with(model, Limits::default(), Settings { concurrency: 1, ..Settings::default() });
+    let at_work = house.start(None).await;
+    begun.notified().await;
+    let queued = house.start(None).await;
+    house.stop(queued).await;
+    let took = house.until(queued, "interrupted").await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(house.row(at_work).await.status.word(), "starting");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_during_the_last_turn_keeps_the_run_going() {
+    let house = House::new().await;
+    let model = ScriptedModel::new(|request| Ok(says(format!("answer {}", request.turn))));
+    let (model, begun) = announced(model.delayed(Duration::from_millis(300)));
+    let _engine = house.engine(model);
+    let run = house.start(None).await;
+    begun.notified().await;
+    house.say(run, "one more thing").await;
+    house.until(run, "completed").await;
+    let kinds = ["created", "claimed", "replied", "message_received", "replied", "completed"];
+    assert_eq!(house.kinds(run).await, kinds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_during_a_turn_is_heard_at_the_next() {
     let house = House::new().await;
     let heard: Arc<Mutex<Vec<Vec<Line>>>> = Arc::default();
@@ -94,7 +123,7 @@ async fn a_message_resumes_a_run_that_completed_or_was_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_run_is_not_resumed_and_its_inbox_is_cleared() {
+async fn a_failed_run_is_not_resumed_but_what_it_was_told_is_kept() {
     let house = House::new().await;
     let refuse = |message: &str| domain::runs::ModelFailure {
         code: "model_auth".into(),
@@ -107,9 +136,10 @@ async fn a_failed_run_is_not_resumed_and_its_inbox_is_cleared() {
     house.until(run, "failed").await;
     assert_eq!(house.cause(run).await, ("model_auth".into(), "the key is wrong".into()));
     house.say(run, "again").await;
-    house.until_journaled(run, "claimed", 2).await;
+    house.until_journaled(run, "message_received", 1).await;
     house.until(run, "failed").await;
-    assert_eq!(house.kinds(run).await, ["created", "claimed", "turn_failed", "failed", "claimed"]);
+    let kinds = ["created", "claimed", "turn_failed", "failed", "claimed", "message_received"];
+    assert_eq!(house.kinds(run).await, kinds);
     assert!(house.inbox_is_empty(run).await);
     assert_eq!(house.next_due().await, None);
 }

@@ -30,7 +30,7 @@ async fn crashed(house: &House, name: &str, replay: Replay, arguments: Value) ->
         carry: None,
     };
     let die = async move |tx: &mut storage::Tx<'_>| {
-        let claimed = work::claim(tx, key, now, now.plus_ms(60_000), 1).await?.remove(0);
+        let claimed = work::claim(tx, key, now, now, now.plus_ms(60_000), 1).await?.remove(0);
         let step = Commit {
             lease: claimed.lease,
             tail: claimed.tail,
@@ -42,7 +42,7 @@ async fn crashed(house: &House, name: &str, replay: Replay, arguments: Value) ->
             then: Then::Hold(now.plus_ms(60_000)),
             now,
         };
-        assert!(runs::commit(tx, step).await?.is_some());
+        assert!(matches!(runs::commit(tx, step).await?, runs::Committed::Done { .. }));
         work::free_all(tx, now).await
     };
     house.db.write::<_, StoreError, _>(die).await.unwrap();
@@ -114,7 +114,7 @@ async fn no_call_leaves_before_its_intent_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_with_an_unreadable_journal_is_left_alone_and_holds_up_nobody() {
+async fn a_run_that_a_newer_version_worked_on_is_left_alone_and_holds_up_nobody() {
     let house = House::new().await;
     let broken = house.start(None).await;
     let spoil = async |tx: &mut storage::Tx<'_>| {
@@ -125,7 +125,19 @@ async fn a_run_with_an_unreadable_journal_is_left_alone_and_holds_up_nobody() {
     let good = house.start(None).await;
     house.until(good, "completed").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(house.row(broken).await.status, "starting");
+    assert_eq!(house.row(broken).await.status.word(), "starting");
     let due = house.next_due().await.unwrap();
-    assert!(due.ms_since(house.now()) > 50_000, "not again before a minute is over");
+    assert!(due.ms_since(house.now()) > 50 * 60_000, "not again before an hour is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_journal_makes_no_sense_fails_and_says_so() {
+    let house = House::new().await;
+    let broken = house.start(None).await;
+    let spoil =
+        async |tx: &mut storage::Tx<'_>| tx.exec("UPDATE journal SET body = '{' WHERE kind = 'created'", &[]).await;
+    house.db.write::<_, StoreError, _>(spoil).await.unwrap();
+    let _engine = house.engine(ScriptedModel::new(|_| Ok(says("done"))));
+    house.until(broken, "failed").await;
+    assert_eq!(house.next_due().await, None);
 }

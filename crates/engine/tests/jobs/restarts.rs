@@ -68,7 +68,7 @@ async fn letting_go_in_good_order_is_not_counted_as_a_crash() {
     }
     let token = house.id();
     let now = house.now();
-    house.db.write(async move |tx| storage::work::claim(tx, token, now, now, 1).await).await.unwrap();
+    house.db.write(async move |tx| storage::work::claim(tx, token, now, now, now, 1).await).await.unwrap();
     let journal = house.journal(run).await;
     let attempts: Vec<u32> = journal
         .iter()

@@ -29,7 +29,7 @@ async fn a_passing_failure_is_tried_again_and_meanwhile_the_place_is_free() {
     let quick = house.start(None).await;
     house.until(quick, "completed").await;
     let row = house.row(sleeper).await;
-    assert_eq!((row.status.as_str(), asked.load(Ordering::SeqCst)), ("pending", 1), "it still sleeps");
+    assert_eq!((row.status.word(), asked.load(Ordering::SeqCst)), ("pending", 1), "it still sleeps");
 
     house.until(sleeper, "completed").await;
     let kinds = house.kinds(sleeper).await;

@@ -68,14 +68,8 @@ fn filter(query: &RunQuery) -> Result<Option<Filter>, ApiError> {
 fn statuses(word: &str) -> Option<(Status, Status)> {
     let one = match word {
         "needs_attention" => return Some((Status::Failed, Status::Waiting)),
-        "stopped" | "interrupted" => Status::Interrupted,
-        "pending" => Status::Pending,
-        "starting" => Status::Starting,
-        "running" => Status::Running,
-        "waiting" => Status::Waiting,
-        "completed" => Status::Completed,
-        "failed" => Status::Failed,
-        _ => return None,
+        "stopped" => Status::Interrupted,
+        word => Status::from_word(word)?,
     };
     Some((one, one))
 }
@@ -87,7 +81,7 @@ fn listed((run, agent_name): (RunRow, String)) -> Row {
         updated_at: run.updated_at.to_string(),
         started_at: run.started_at.map(|at| at.to_string()),
         completed_at: run.completed_at.map(|at| at.to_string()),
-        status: run.status,
+        status: run.status.word().to_owned(),
         source: Some(run.source),
         title: run.title,
         run_number: run.number,

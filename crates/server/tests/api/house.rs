@@ -14,7 +14,7 @@ use domain::sandboxes::{FileError, FileInfo, Files, ROOT, SandboxPath};
 use domain::{Ambient, ApiKeyId, TeamId};
 use serde_json::{Value, json};
 use server::App;
-use storage::runs::{Commit, Then};
+use storage::runs::{Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError};
 use testkit::ambient::FakeAmbient;
@@ -156,7 +156,7 @@ impl House {
         let claimed = self
             .app
             .db
-            .write::<_, StoreError, _>(async move |tx| work::claim(tx, token, now, now.plus_ms(60_000), 1).await);
+            .write::<_, StoreError, _>(async move |tx| work::claim(tx, token, now, now, now.plus_ms(60_000), 1).await);
         claimed.await.expect("a claim").pop().expect("a run that is due")
     }
 
@@ -184,7 +184,8 @@ impl House {
             };
             storage::runs::commit(tx, step).await
         });
-        claimed.tail = committed.await.expect("a commit").expect("a lease that is held").tail;
+        let Committed::Done { tail, .. } = committed.await.expect("a commit") else { panic!("a lease that is held") };
+        claimed.tail = tail;
         self.app.bell.ring_run(lease.run.0);
     }
 }

@@ -1,5 +1,7 @@
 //! Runs and their transcripts: starting, listing, talking, stopping.
 
+use std::time::Duration;
+
 use domain::runs::{Cause, Event, Status};
 use domain::turns::{Outcome, Replay, Reply, Stop, ToolCall, Usage};
 use serde_json::{Value, json};
@@ -38,6 +40,25 @@ async fn a_start_rings_for_a_worker() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_takes_no_ring_with_it() {
+    let house = House::new().await;
+    let run = format!("/v1/runs/{}", house.run().await);
+    house.app.bell.work().await;
+    for (path, body) in [(format!("{run}/messages"), json!({"message": "Go on"})), (format!("{run}/stop"), json!({}))] {
+        let mut post = Box::pin(house.post(&path, body));
+        // The write has been asked for and is under way when the request is dropped.
+        assert!(futures_util::poll!(&mut post).is_pending(), "{path}");
+        drop(post);
+        let rung = tokio::time::timeout(Duration::from_secs(5), house.app.bell.work()).await;
+        assert!(rung.is_ok(), "{path}");
+    }
+    let waiting = house.app.db.read::<_, StoreError, _>(async |tx| {
+        storage::runs::inbox(tx, run.strip_prefix("/v1/runs/").expect("an id").parse().expect("an id")).await
+    });
+    assert_eq!(waiting.await.expect("an inbox").len(), 2);
+}
+
+#[tokio::test]
 async fn what_a_start_refuses() {
     let house = House::new().await;
     let (agent, _) = house.agent().await;
@@ -57,15 +78,25 @@ async fn what_a_start_refuses() {
 }
 
 #[tokio::test]
-async fn a_run_takes_a_sandbox_until_it_expires() {
+async fn a_sandbox_lives_for_a_day_or_as_long_as_a_run_names_it() {
     let house = House::new().await;
     let (agent, _) = house.agent().await;
-    let sandbox = text(&house.post("/v1/sandboxes", json!({})).await.success(201)["sandbox_id"]);
-    let body = json!({"agent_id": agent, "sandbox_id": sandbox});
-    let run = house.post("/v1/runs", body.clone()).await.success(201);
-    assert_eq!(run["run"]["sandbox_id"], json!(sandbox));
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        let sandbox = text(&house.post("/v1/sandboxes", json!({})).await.success(201)["sandbox_id"]);
+        bodies.push(json!({"agent_id": agent, "sandbox_id": sandbox}));
+    }
+    let [used, unused] = bodies.try_into().expect("two");
+    let run = house.post("/v1/runs", used.clone()).await.success(201);
+    assert_eq!(run["run"]["sandbox_id"], used["sandbox_id"]);
     house.ambient.advance_ms(domain::sandboxes::LIFETIME_MS);
-    house.post("/v1/runs", body).await.refusal(404, "not_found");
+    let files = |of: &Value| format!("/v1/sandboxes/{}/files", text(&of["sandbox_id"]));
+    house.get(&files(&used)).await.success(200);
+    house.post_bytes(crate::house::KEY, &format!("{}?path=a", files(&used)), "text/csv", "a").await.success(201);
+    house.post("/v1/runs", used.clone()).await.success(201);
+    house.get_as(crate::house::OTHER_KEY, &files(&used)).await.refusal(404, "not_found");
+    house.get(&files(&unused)).await.refusal(404, "not_found");
+    house.post("/v1/runs", unused).await.refusal(404, "not_found");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Sandboxes: both ways to upload, listing, fetching back, and what is refused.
 
+use std::sync::Arc;
+use std::task::Poll;
+
 use axum::body::Body;
 use domain::sandboxes::{FILE_MAX, LIFETIME_MS};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::house::{Answer, House, KEY, request, text};
 
@@ -140,6 +144,35 @@ async fn ten_megabytes_and_no_byte_more() {
     let silent = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let announced = request("POST", &raw, KEY).header("content-length", (FILE_MAX + 1).to_string());
     house.send(announced.body(Body::from_stream(silent)).expect("a request")).await.refusal(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn so_many_uploads_are_taken_at_once_and_the_next_is_asked_to_come_back() {
+    let house = Arc::new(House::new().await);
+    let path = format!("{}?path=a.csv", sandbox(&house).await);
+    let begun = Arc::new(Semaphore::new(0));
+    let uploads: Vec<_> = (0..32)
+        .map(|_| {
+            let (house, path, begun) = (Arc::clone(&house), path.clone(), Arc::clone(&begun));
+            tokio::spawn(async move {
+                let never_ends = futures_util::stream::poll_fn(move |_| {
+                    begun.add_permits(1);
+                    Poll::<Option<Result<Vec<u8>, std::io::Error>>>::Pending
+                });
+                house.post_bytes(KEY, &path, "text/csv", Body::from_stream(never_ends)).await
+            })
+        })
+        .collect();
+    drop(begun.acquire_many(32).await.expect("all are being read"));
+
+    let refused = house.post_bytes(KEY, &path, "text/csv", "a").await;
+    refused.refusal(503, "unavailable");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+
+    // One that gives up makes room for the next.
+    let waiting = house.post_bytes(KEY, &path, "text/csv", "a");
+    uploads[0].abort();
+    waiting.await.success(201);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn a_claim_is_journaled_and_nobody_else_gets_the_run_while_it_holds() {
     assert_eq!((claimed.lease.run, claimed.tail, claimed.webhook), (run.id, (3, 1), false));
     assert_eq!(house.journal(run.id).await, ["1 created", "2 message_received", "3 claimed"]);
     let row = house.row(run.id).await;
-    assert_eq!((row.status.as_str(), row.started_at, row.last_seq), ("starting", Some(at(20)), 3));
+    assert_eq!((row.status.word(), row.started_at, row.last_seq), ("starting", Some(at(20)), 3));
 
     assert!(house.claim(at(20 + 999)).await.is_empty());
     assert_eq!(house.next_due().await, Some(at(20).plus_ms(LEASE)));
@@ -99,7 +99,7 @@ async fn claims_take_the_longest_due_first_and_no_more_than_asked_for() {
         runs.push(house.run_of(house.team, agent, build, "job", at(due)).await.id);
     }
     let token = house.id();
-    let claim = async move |tx: &mut storage::Tx<'_>| work::claim(tx, token, at(40), at(5_000), 2).await;
+    let claim = async move |tx: &mut storage::Tx<'_>| work::claim(tx, token, at(40), at(40), at(5_000), 2).await;
     let mut claimed: Vec<_> = house.db.write(claim).await.unwrap().iter().map(|claimed| claimed.lease.run).collect();
     claimed.sort();
     assert_eq!(claimed, [runs[1], runs[2]]);

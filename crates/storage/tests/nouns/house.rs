@@ -117,7 +117,7 @@ impl House {
     /// Claims whatever is due at `now`, for [`LEASE`] milliseconds.
     pub(crate) async fn claim(&self, now: Timestamp) -> Vec<Claimed> {
         let token = self.id();
-        self.db.write(async move |tx| work::claim(tx, token, now, now.plus_ms(LEASE), 100).await).await.unwrap()
+        self.db.write(async move |tx| work::claim(tx, token, now, now, now.plus_ms(LEASE), 100).await).await.unwrap()
     }
 
     /// Claims the one run that is due at `now`.
@@ -127,7 +127,16 @@ impl House {
         claimed.remove(0)
     }
 
-    pub(crate) async fn commit(&self, step: Commit) -> Option<Committed> {
+    /// The journal's new end and whether the run is due again; `None` where the lease was lost.
+    pub(crate) async fn commit(&self, step: Commit) -> Option<((u64, u64), bool)> {
+        match self.try_commit(step).await {
+            Committed::Done { tail, due_again } => Some((tail, due_again)),
+            Committed::Lost => None,
+            Committed::Overtaken(step) => panic!("overtaken: {step:?}"),
+        }
+    }
+
+    pub(crate) async fn try_commit(&self, step: Commit) -> Committed {
         self.db.write(async move |tx| runs::commit(tx, step).await).await.unwrap()
     }
 

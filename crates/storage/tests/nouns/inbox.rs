@@ -2,6 +2,7 @@
 
 use domain::runs::{Cause, Event, Status};
 use storage::runs::{Committed, Then};
+use storage::work;
 
 use crate::house::{House, at, noted, said, step};
 
@@ -11,15 +12,15 @@ async fn a_run_that_is_let_go_has_no_work_until_it_is_told_something() {
     let run = house.run(house.team).await.id;
     let claimed = house.claim_one(at(20)).await;
     let done = step(&claimed, vec![Event::Completed { result: None }], Status::Completed, Then::Release, at(30));
-    assert_eq!(house.commit(done).await, Some(Committed { tail: (4, 1), due_again: false }));
+    assert_eq!(house.commit(done).await, Some(((4, 1), false)));
     assert_eq!(house.next_due().await, None);
     assert_eq!(house.row(run).await.completed_at, Some(at(30)));
 
     house.tell(run, said("one more thing"), at(40)).await;
     let row = house.row(run).await;
-    assert_eq!((row.status.as_str(), row.completed_at), ("pending", None));
+    assert_eq!((row.status.word(), row.completed_at), ("pending", None));
     assert_eq!(house.claim_one(at(40)).await.lease.run, run);
-    assert_eq!(house.row(run).await.status, "running", "it started long ago");
+    assert_eq!(house.row(run).await.status.word(), "running", "it started long ago");
 }
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_failed_run_stays_failed_whatever_it_is_told() {
     let cause = Cause { code: "no_model".into(), message: "none".into() };
     house.commit(step(&claimed, vec![Event::Failed { cause }], Status::Failed, Then::Release, at(30))).await.unwrap();
     house.tell(run, said("again"), at(40)).await;
-    assert_eq!(house.row(run).await.status, "failed");
+    assert_eq!(house.row(run).await.status.word(), "failed");
 }
 
 #[tokio::test]
@@ -44,7 +45,7 @@ async fn a_sleeping_run_is_woken_and_one_at_work_is_not_taken_away() {
     let (taken, events) = house.inbox(run).await.into_iter().unzip();
     let mut rest = step(&claimed, events, Status::Pending, Then::Sleep(at(60_000)), at(600));
     rest.taken = taken;
-    assert_eq!(house.commit(rest).await, Some(Committed { tail: (4, 2), due_again: false }));
+    assert_eq!(house.commit(rest).await, Some(((4, 2), false)));
     assert_eq!(house.inbox(run).await, []);
     assert!(house.claim(at(59_999)).await.is_empty());
 
@@ -60,7 +61,7 @@ async fn what_comes_in_while_a_run_is_let_go_makes_it_due_again() {
         let claimed = house.claim_one(at(20)).await;
         house.tell(run, said("just in time"), at(25)).await;
         let done = house.commit(step(&claimed, vec![noted("bye")], Status::Waiting, then, at(30))).await;
-        assert_eq!(done, Some(Committed { tail: (4, 2), due_again: true }), "{then:?}");
+        assert_eq!(done, Some(((4, 2), true)), "{then:?}");
         assert_eq!(house.claim_one(at(30)).await.lease.run, run);
         assert_eq!(house.inbox(run).await.len(), 1);
     }
@@ -82,4 +83,25 @@ async fn the_inbox_keeps_the_order_and_counts_prompts_once_journaled() {
     house.commit(step).await.unwrap();
     assert_eq!(house.row(run).await.prompt_count, 3);
     assert_eq!(house.inbox(run).await, [(taken[2], said("three"))]);
+}
+
+#[tokio::test]
+async fn a_run_does_not_end_over_what_its_worker_has_not_seen() {
+    let house = House::new().await;
+    let run = house.run(house.team).await.id;
+    let claimed = house.claim_one(at(20)).await;
+    house.tell(run, said("one more thing"), at(25)).await;
+    let done = step(&claimed, vec![Event::Completed { result: None }], Status::Completed, Then::Release, at(30));
+    let Committed::Overtaken(mut again) = house.try_commit(done).await else { panic!("the message was not seen") };
+    assert_eq!(house.row(run).await.status.word(), "starting", "nothing was written");
+    again.taken = house.inbox(run).await.into_iter().map(|(id, _)| id).collect();
+    assert!(house.commit(*again).await.is_some());
+}
+
+#[tokio::test]
+async fn a_stop_is_due_before_everything_else() {
+    let house = House::new().await;
+    let (_waits, second) = (house.run(house.team).await.id, house.run(house.team).await.id);
+    house.tell(second, Event::Interrupted { by: "stop_request".into() }, at(25)).await;
+    assert_eq!(house.claim(work::FIRST).await.iter().map(|claimed| claimed.lease.run).collect::<Vec<_>>(), [second]);
 }

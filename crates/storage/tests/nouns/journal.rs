@@ -23,7 +23,7 @@ async fn commits_go_on_where_the_last_one_ended() {
     for (text, tail) in [("a", (5, 3)), ("b", (7, 5))] {
         let events = vec![noted(text), replied(text)];
         let step = step(&claimed, events, Status::Running, Then::Hold(at(9_000)), at(30));
-        claimed.tail = house.commit(step).await.unwrap().tail;
+        claimed.tail = house.commit(step).await.unwrap().0;
         assert_eq!(claimed.tail, tail);
     }
     let journal = house.journal(run).await;

@@ -33,6 +33,7 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
     demand(body["max_tokens"].as_u64().is_some_and(|n| n > 0), || "max_tokens: Field required".to_owned())?;
     within(body, "temperature", 0.0, 1.0)?;
     within(body, "top_p", 0.0, 1.0)?;
+    check_newer(asked)?;
     let messages = items(body, "messages");
     demand(messages.first().is_some_and(|first| text(first, "role") == "user"), || {
         "messages: first message must use the \"user\" role".to_owned()
@@ -62,13 +63,30 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
     demand(wanted.is_empty(), || format!("`tool_use` ids were found without `tool_result` blocks: {wanted:?}"))
 }
 
+/// What models refuse that older ones took.
+fn check_newer(asked: &Asked) -> Result<(), Refusal> {
+    let (body, model) = (&asked.body, asked.model.as_str());
+    let knobs = ["temperature", "top_p"].iter().filter(|knob| body.get(**knob).is_some()).count();
+    let newest = model.contains("opus-4-7");
+    demand(!newest || knobs == 0, || "`temperature` is deprecated for this model.".to_owned())?;
+    let one_at_a_time = ["opus-4-1", "-4-5", "-4-6"].iter().any(|part| model.contains(part));
+    demand(!one_at_a_time || knobs < 2, || {
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.".to_owned()
+    })?;
+    let last = items(body, "messages").last().map(|message| text(message, "role"));
+    demand(!newest || last == Some("user"), || {
+        "This model does not support assistant message prefill. The conversation must end with a user message."
+            .to_owned()
+    })
+}
+
 fn of_type<'a>(blocks: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
     blocks.iter().filter(move |block| text(block, "type") == kind)
 }
 
 fn check_block(block: &Value, place: usize) -> Result<(), Refusal> {
     let good = match text(block, "type") {
-        "text" => !text(block, "text").is_empty(),
+        "text" => !text(block, "text").trim().is_empty(),
         "image" => match text(&block["source"], "type") {
             "base64" => {
                 text(&block["source"], "media_type").starts_with("image/") && block["source"]["data"].is_string()

@@ -18,10 +18,16 @@ pub(super) fn error(status: u16, words: &str) -> Value {
 /// The model that the fake lists: it plays one of a local server, which wants no key.
 pub(super) const LOCAL_MODEL: &str = "fake-model";
 
+/// The answer to `GET /v1/models`.
+pub(super) fn list(models: &[String]) -> Value {
+    let rows = models.iter().map(|model| json!({ "id": model, "object": "model", "owned_by": "fake" }));
+    json!({ "object": "list", "data": rows.collect::<Vec<_>>() })
+}
+
 /// What both languages demand.
 pub(super) fn check_common(asked: &Asked) -> Result<(), Refusal> {
     let known = asked.headers.get("authorization").is_some_and(|value| value.starts_with("Bearer "));
-    if !known && asked.model != LOCAL_MODEL {
+    if !known && !asked.model.starts_with(LOCAL_MODEL) {
         return Err((401, "You didn't provide an API key.".to_owned()));
     }
     demand(!asked.model.is_empty(), || "you must provide a model parameter".to_owned())?;

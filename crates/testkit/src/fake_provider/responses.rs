@@ -53,10 +53,24 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
 fn check_part(part: &Value, role: &str) -> Result<(), Refusal> {
     let good = match (role, text(part, "type")) {
         ("assistant", "output_text") | (_, "input_text") => part["text"].is_string(),
-        ("user", "input_image") => part["image_url"].is_string(),
+        ("user", "input_image") => {
+            part["image_url"].is_string() && matches!(text(part, "detail"), "auto" | "low" | "high")
+        }
         _ => false,
     };
     demand(good, || format!("input: invalid part {part} for role {role}"))
+}
+
+/// The vendor says every request again in its answers. These instructions are full of words that also name errors.
+const INSTRUCTIONS: &str = "Report each insufficient_quota, rate_limit, authentication and invalid_request problem.";
+
+/// An event that ends the stream; what is said of the response is said in full.
+pub(super) fn error_event(error: &Value) -> String {
+    let mut event = error.clone();
+    if event["response"].is_object() {
+        event["response"]["instructions"] = json!(INSTRUCTIONS);
+    }
+    format!("event: {}\ndata: {event}\n\n", error["type"].as_str().unwrap_or("error"))
 }
 
 /// The events of a whole answer.
@@ -64,7 +78,7 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     let mut tape = Tape { out: Vec::new(), output: Vec::new() };
     let response = |status: &str, output: &[Value], usage: Value, details: Value| {
         json!({ "id": "resp_fake", "object": "response", "created_at": 1_700_000_000, "status": status, "model": model, "output": output,
-            "error": null, "incomplete_details": details, "usage": usage })
+            "instructions": INSTRUCTIONS, "error": null, "incomplete_details": details, "usage": usage })
     };
     for kind in ["response.created", "response.in_progress"] {
         tape.send(&json!({ "type": kind, "response": response("in_progress", &[], Value::Null, Value::Null) }));

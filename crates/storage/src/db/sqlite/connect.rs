@@ -6,6 +6,7 @@
 use super::said;
 use crate::db::error::StoreError;
 use crate::db::{Settings, Synchronous};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
@@ -45,6 +46,8 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
         Synchronous::Normal => 1,
     };
     set(&connection, "synchronous", synchronous)?;
+    // What a savepoint would undo is kept in memory: a batch of claims is too large for SQLite's small buffer, and a file is slow.
+    set(&connection, "temp_store", 2)?;
     set(&connection, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     set(&connection, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(connection)
@@ -62,6 +65,11 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Plans must not depend on the values bound: SQLite would compile such a statement again at each run.
+    let stable = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| said(&error))?;
+    if !stable {
+        return Err(StoreError::Setup("SQLite did not accept the query planner's stability guarantee".into()));
+    }
     set(&connection, "busy_timeout", BUSY_TIMEOUT_MS)?;
     set(&connection, "foreign_keys", 1)?;
     // A failed read of mapped memory is a signal that kills the process, not an error.

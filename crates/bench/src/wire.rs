@@ -1,0 +1,118 @@
+//! A server wired of the real rooms, as `cli` does it, but for the model, which is scripted, and the files of sandboxes, which no row touches.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use agent::models::{Model, TurnRequest};
+use agent::tools::pdf::PdfReader;
+use agent::workspace::Workspaces;
+use axum::Router;
+use domain::Ambient;
+use domain::builds::Defaults;
+use domain::limits::Limits;
+use domain::sandboxes::{FileError, FileInfo, Files, SandboxPath};
+use engine::{Engine, Parts};
+use server::App;
+use storage::{Bell, Db, Settings};
+use testkit::scripted::{ScriptedModel, Turn};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+
+use crate::ambient::SystemAmbient;
+use crate::seed::database;
+
+/// A server at work in this process; it works as long as this lives.
+pub(crate) struct Wired {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its database.
+    pub(crate) db: Db,
+    _engine: Engine,
+}
+
+/// Starts a whole server on a filled data folder, on a free port.
+pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize) -> anyhow::Result<Wired> {
+    let db = Db::open(&Settings::new(database(dir)))?;
+    let bell = Bell::default();
+    let ambient: Arc<dyn Ambient> = Arc::new(SystemAmbient::new());
+    let engine = Engine::start(Parts {
+        db: db.clone(),
+        bell: bell.clone(),
+        ambient: Arc::clone(&ambient),
+        model,
+        workspaces: Workspaces::new(dir.join("sandboxes")),
+        pdf: PdfReader::new(std::env::current_exe()?),
+        limits: Limits::default(),
+        settings: engine::Settings { concurrency, ..engine::Settings::default() },
+    });
+    let app = App {
+        db: db.clone(),
+        bell,
+        ambient,
+        files: Arc::new(NoFiles),
+        defaults: Defaults::default(),
+        ready: Arc::new(AtomicBool::new(true)),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    // As in the product, which accepts connections on its main thread; each is then served by the runtime.
+    let runtime = Handle::current();
+    thread::Builder::new()
+        .name("accepts".to_owned())
+        .spawn(move || runtime.block_on(server::serve(listener, app, std::future::pending())))?;
+    Ok(Wired { address, db, _engine: engine })
+}
+
+/// Starts the yardstick on a free port.
+pub(crate) async fn serve_bare(router: Router) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(axum::serve(listener, router).into_future());
+    Ok(address)
+}
+
+/// A scripted model that tells when a turn begins: what a provider would see as the first byte of its request.
+pub(crate) struct Tapped<F> {
+    model: ScriptedModel,
+    begins: F,
+}
+
+impl<F: Fn() + Send + Sync + 'static> Tapped<F> {
+    /// Calls `begins` before each turn of `model`.
+    pub(crate) fn new(model: ScriptedModel, begins: F) -> Self {
+        Self { model, begins }
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Model for Tapped<F> {
+    fn turn<'a>(&'a self, request: TurnRequest<'a>) -> std::pin::Pin<Box<dyn Future<Output = Turn> + Send + 'a>> {
+        (self.begins)();
+        self.model.turn(request)
+    }
+}
+
+/// The model of the bench reads and writes no files, and no row asks for any.
+struct NoFiles;
+
+impl NoFiles {
+    fn refused<T>() -> Result<T, FileError> {
+        Err(FileError::Io("the bench serves no files".to_owned()))
+    }
+}
+
+impl Files for NoFiles {
+    fn list(&self, _: &str, _: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
+        Self::refused()
+    }
+
+    fn read(&self, _: &str, _: &SandboxPath) -> Result<Vec<u8>, FileError> {
+        Self::refused()
+    }
+
+    fn write(&self, _: &str, _: &SandboxPath, _: &[u8]) -> Result<(), FileError> {
+        Self::refused()
+    }
+}
