@@ -48,8 +48,6 @@ pub(super) struct DraftCall {
 pub(super) enum End {
     /// For a reason of the model's own.
     Stop(Stop),
-    /// The model failed to write a tool call.
-    BadCall,
     /// For a reason that makes no whole answer, in the provider's word.
     Other(String),
 }
@@ -72,22 +70,20 @@ impl Draft {
         route: &Route<'_>,
         who: &Who<'_>,
     ) -> Result<Answer, ModelFailure> {
-        let stop = match self.end {
+        let mut stop = match self.end {
             Some(End::Stop(_)) if !self.refusal.is_empty() => Stop::Refused,
             Some(End::Stop(stop)) => stop,
-            Some(End::BadCall) => return Err(failure::malformed_call(who, "no name", "as the provider itself says")),
             Some(End::Other(reason)) => return Err(failure::cut(who, &format!("it stopped with {reason}"))),
             None => return Err(failure::cut(who, "it ended without a reason to stop")),
         };
         let ids = Ids::after(request);
         let mut calls: Vec<ProposedCall> = Vec::new();
         for DraftCall { id, name, arguments } in self.calls {
-            let arguments = match whole_arguments(&name, &arguments) {
-                Ok(arguments) => arguments,
-                // The run makes none of the calls of such an answer, but asks for smaller ones: it need only know that there was one.
-                Err(_) if stop == Stop::Length => Map::new(),
-                Err(why) => return Err(failure::malformed_call(who, &name, why)),
-            };
+            // The run makes none of the calls of such an answer, but asks again: it need only know that there was one.
+            let arguments = whole_arguments(&name, &arguments).unwrap_or_else(|| {
+                stop = if stop == Stop::Length { stop } else { Stop::Malformed };
+                Map::new()
+            });
             calls.push(ProposedCall { id: ids.unique(id, &calls), name, arguments });
         }
         let cost_micro_usd = route.price.map(|price| price.of(&self.usage));
@@ -105,18 +101,16 @@ impl Draft {
 /// Deepest nesting of arguments. Readers of JSON give up at 128, and arguments are journaled inside of other JSON.
 const DEPTH_MAX: usize = 64;
 
-/// Arguments that arrived whole, or why they did not. No text at all means none.
-fn whole_arguments(name: &str, text: &str) -> Result<Map<String, Value>, &'static str> {
+/// Arguments that arrived whole and can be kept. No text at all means none.
+fn whole_arguments(name: &str, text: &str) -> Option<Map<String, Value>> {
     if name.is_empty() {
-        return Err("without the tool's name");
+        return None;
     }
     if text.trim().is_empty() {
-        return Ok(Map::new());
+        return Some(Map::new());
     }
-    let arguments: Map<String, Value> =
-        serde_json::from_str(text).map_err(|_| "with arguments that are not a whole JSON object")?;
-    let shallow = arguments.values().all(|value| is_shallow(value, DEPTH_MAX - 1));
-    if shallow { Ok(arguments) } else { Err("with arguments nested deeper than 64 levels") }
+    let arguments: Map<String, Value> = serde_json::from_str(text).ok()?;
+    arguments.values().all(|value| is_shallow(value, DEPTH_MAX - 1)).then_some(arguments)
 }
 
 /// Ids of calls, unique in the run: providers leave them out, repeat them within an answer, or count from zero in every answer.

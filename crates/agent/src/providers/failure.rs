@@ -61,14 +61,9 @@ pub(super) fn too_slow(who: &Who<'_>, limit: Duration) -> ModelFailure {
     who.fail("model_timed_out", true, &format!("did not finish its answer within {} s", limit.as_secs()))
 }
 
-/// The stream does not end.
+/// The stream does not end. The same call would hardly end another time, and each costs a fortune.
 pub(super) fn too_long(who: &Who<'_>, max_bytes: u64) -> ModelFailure {
-    who.fail("model_answer_too_long", true, &format!("sent more than {max_bytes} bytes without coming to an end"))
-}
-
-/// A tool call did not arrive whole; `why` goes on after "called a tool".
-pub(super) fn malformed_call(who: &Who<'_>, tool: &str, why: &str) -> ModelFailure {
-    who.fail("malformed_tool_call", true, &format!("called a tool ({}) badly: {why}", shorten(tool)))
+    who.fail("model_answer_too_long", false, &format!("sent more than {max_bytes} bytes without coming to an end"))
 }
 
 /// Not a byte for too long.

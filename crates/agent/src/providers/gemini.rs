@@ -190,7 +190,7 @@ fn end(reason: &str) -> End {
         "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "LANGUAGE" | "IMAGE_SAFETY" => {
             End::Stop(Stop::Refused)
         }
-        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" => End::BadCall,
+        "MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" => End::Stop(Stop::Malformed),
         other => End::Other(other.to_owned()),
     }
 }

@@ -11,8 +11,10 @@ use super::support::{Ask, WIRES, providers};
 async fn a_tool_call_that_is_no_whole_object_is_none() {
     for (wire, model) in WIRES {
         for broken in ["{\"path\": \"a", "[1, 2]", "\"text\"", "17"] {
-            let failure = failure(Reply::text("").call("c1", "read_file", broken).into(), model, "").await;
-            assert_eq!((failure.code.as_str(), failure.retryable), ("malformed_tool_call", true), "{wire:?} {broken}");
+            let reply = Reply::text("").call("c1", "read_file", broken);
+            let fake = FakeProvider::scripted([reply.into()]).await.unwrap();
+            let answer = Ask::new(model).turn(&providers(&fake, "")).await.unwrap();
+            assert_eq!(answer.stop, Stop::Malformed, "{wire:?} {broken}: the run makes none of its calls");
         }
     }
 }
@@ -43,8 +45,7 @@ async fn arguments_nested_too_deep_for_a_journal_are_refused() {
         let step = |levels| Step::from(Reply::text("").call("c1", "read_file", nested(levels).as_str()));
         let fake = FakeProvider::scripted([step(64)]).await.unwrap();
         assert_eq!(Ask::new(model).turn(&providers(&fake, "")).await.unwrap().calls.len(), 1, "{wire:?}");
-        let failure = failure(step(65), model, "").await;
-        assert_eq!((failure.code.as_str(), failure.retryable), ("malformed_tool_call", true), "{wire:?}");
-        assert!(failure.message.contains("nested deeper than 64"), "{failure:?}");
+        let fake = FakeProvider::scripted([step(65)]).await.unwrap();
+        assert_eq!(Ask::new(model).turn(&providers(&fake, "")).await.unwrap().stop, Stop::Malformed, "{wire:?}");
     }
 }

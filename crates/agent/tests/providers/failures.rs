@@ -206,7 +206,7 @@ async fn an_endless_answer_ends() {
         let failure = failure(Step::Endless, model, "[models_default]\nmax_answer_bytes = 300000\n").await;
         assert_eq!(
             (failure.code.as_str(), failure.retryable),
-            ("model_answer_too_long", true),
+            ("model_answer_too_long", false),
             "{wire:?}: {failure:?}"
         );
     }
