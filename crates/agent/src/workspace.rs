@@ -200,7 +200,10 @@ impl Pictures for Workspace {
 
 /// What the system said, with the path as the sandbox shows it.
 fn io_error(path: &impl Display, error: &io::Error) -> FileError {
-    FileError::Io(format!("{path} could not be accessed: {error}"))
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull(path.to_string()),
+        _ => FileError::Io(format!("{path} could not be accessed: {error}")),
+    }
 }
 
 /// SHA-256 in lower-case hex, as [`ImageRef`] keeps it.

@@ -34,6 +34,7 @@ impl Lines {
 /// Answers being collected, question by question.
 pub(crate) struct Asking {
     request: HumanRequest,
+    request_id: String,
     given: BTreeMap<String, String>,
     /// Own words will not do: the answer must be one of the options.
     listed_only: bool,
@@ -53,12 +54,32 @@ pub(crate) enum Taken {
 impl Asking {
     /// Begins with the first question.
     pub(crate) fn new(request: HumanRequest, listed_only: bool) -> Self {
-        Self { request, given: BTreeMap::new(), listed_only }
+        Self { request_id: request.id.to_string(), request, given: BTreeMap::new(), listed_only }
     }
 
-    /// Which request is answered.
-    pub(crate) fn request_id(&self) -> String {
-        self.request.id.to_string()
+    /// Where on the server `run` takes the answer.
+    pub(crate) fn path<'a>(&'a self, run: &'a str) -> [&'a str; 5] {
+        ["runs", run, "human-requests", &self.request_id, "respond"]
+    }
+
+    /// All questions, answered or not; none for an approval.
+    pub(crate) fn questions(&self) -> &[Question] {
+        &self.request.questions
+    }
+
+    /// The answer that nobody has to think about: the approval, or for each question that is still open its first option.
+    pub(crate) fn first_of_the_rest(&self) -> Respond {
+        if self.request.kind == Kind::Approval {
+            return Respond { approved: Some(true), answers: None };
+        }
+        let first = |question: &Question| match question.options.first() {
+            Some(option) => option.label.clone(),
+            None => "Decide for yourself and say so in the result.".to_owned(),
+        };
+        let mut answers: BTreeMap<_, _> =
+            self.request.questions.iter().map(|question| (question.question.clone(), first(question))).collect();
+        answers.extend(self.given.clone());
+        Respond { approved: None, answers: Some(answers) }
     }
 
     /// What to print before a line is typed.
@@ -98,19 +119,6 @@ impl Asking {
     }
 }
 
-/// The answer that nobody had to think about: the first option of each question, or the approval.
-pub(crate) fn first(request: &HumanRequest) -> Respond {
-    if request.kind == Kind::Approval {
-        return Respond { approved: Some(true), answers: None };
-    }
-    let first = |question: &Question| match question.options.first() {
-        Some(option) => option.label.clone(),
-        None => "Decide for yourself and say so in the result.".to_owned(),
-    };
-    let answers = request.questions.iter().map(|question| (question.question.clone(), first(question))).collect();
-    Respond { approved: None, answers: Some(answers) }
-}
-
 fn approval(line: &str) -> Taken {
     let approved = match line.to_ascii_lowercase().as_str() {
         "1" | "y" | "yes" | "approve" => true,
@@ -147,12 +155,21 @@ mod tests {
     #[test]
     fn numbers_choose_and_words_answer() {
         let asked = request(&[("Which?", &["A", "B"]), ("Why?", &[])]);
-        let mut asking = Asking::new(asked.clone(), false);
+        let mut asking = Asking::new(asked, false);
         assert_eq!(asking.prompt(), "    (1 of 2) 1 to 2, or your own words: ");
         assert!(matches!(asking.take(" "), Taken::Again(_)));
         assert_eq!(asking.take("2"), Taken::Next);
         assert_eq!(asking.take("because"), Taken::All(answers(&[("Which?", "B"), ("Why?", "because")])));
-        assert_eq!(first(&asked).answers.unwrap()["Which?"], "A");
+    }
+
+    #[test]
+    fn whoever_leaves_early_keeps_the_answers_given() {
+        let mut asking = Asking::new(request(&[("Which?", &["A", "B"]), ("When?", &["now", "later"])]), false);
+        assert_eq!(asking.first_of_the_rest(), answers(&[("Which?", "A"), ("When?", "now")]));
+        assert_eq!(asking.take("2"), Taken::Next);
+        assert_eq!(asking.first_of_the_rest(), answers(&[("Which?", "B"), ("When?", "now")]));
+        let approval = Asking::new(request(&[]), false);
+        assert_eq!(approval.first_of_the_rest(), Respond { approved: Some(true), answers: None });
     }
 
     #[test]

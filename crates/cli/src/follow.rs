@@ -1,7 +1,8 @@
 //! Follows a run to its end over the event stream: shows each entry, lets the person at the terminal answer, survives a cut connection.
 //!
-//! The stream's form is in `follow/sse.rs`, how an entry looks in [`crate::transcript`], how a person is asked in [`crate::ask`].
+//! The stream's form is in `follow/sse.rs`, who answers in `follow/person.rs`, how an entry looks in [`crate::transcript`].
 
+mod person;
 mod sse;
 
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use anyhow::Context;
 use contract::events;
 use contract::runs::RunDetail;
-use domain::human_requests::{HumanRequest, Kind};
+use domain::human_requests::HumanRequest;
 use domain::runs::{Event, Status};
 use reqwest::Response;
 
+pub(crate) use self::person::{Absent, Person};
 use self::sse::Parser;
-use crate::ask::{self, Asking, Lines, Taken};
+use crate::ask::Asking;
 use crate::client::{Api, Failure};
 use crate::paint;
 use crate::transcript::Transcript;
@@ -31,16 +33,6 @@ pub(crate) enum Show {
     Transcript(Transcript),
     /// One JSON document a line, as the server sent it.
     Json,
-}
-
-/// Who answers when the run asks.
-pub(crate) enum Person {
-    /// Nobody here; says how to answer from elsewhere.
-    Elsewhere,
-    /// Whoever is at the terminal; `listed_only`: with one of the options.
-    Terminal { lines: Lines, listed_only: bool },
-    /// Nobody: the first option is taken.
-    FirstOption,
 }
 
 /// The entries of one run, each once and in order.
@@ -172,13 +164,17 @@ pub(crate) async fn follow(api: &Api, run: &str, mut show: Show, mut person: Per
                 print_entry(&mut show, &entry)?;
                 match entry.event {
                     Some(Event::PersonAsked { request }) if is_pending(api, run, &request).await? => {
-                        asking = ask(api, run, request, &show, &mut person).await?;
+                        asking = person.ask(api, run, request).await?;
                     }
                     Some(Event::PersonAnswered { .. } | Event::MessageReceived(_) | Event::Interrupted { .. }) => asking = None,
                     _ => {}
                 }
             }
-            line = typed(&mut person), if asking.is_some() => asking = answer(api, run, asking, line, &mut person).await?,
+            line = person.typed(), if asking.is_some() => {
+                if let Some(open) = asking.take() {
+                    asking = person.answer(api, run, open, line).await?;
+                }
+            }
         }
     }
     Ok(stream.ending().unwrap_or(Status::Failed))
@@ -197,69 +193,4 @@ fn print_entry(show: &mut Show, entry: &Entry) -> anyhow::Result<()> {
 async fn is_pending(api: &Api, run: &str, request: &HumanRequest) -> anyhow::Result<bool> {
     let detail: RunDetail = api.get(&["runs", run], &[]).await?.read()?;
     Ok(detail.pending_human_request.is_some_and(|pending| pending.id == request.id.to_string()))
-}
-
-async fn ask(
-    api: &Api,
-    run: &str,
-    request: HumanRequest,
-    show: &Show,
-    person: &mut Person,
-) -> anyhow::Result<Option<Asking>> {
-    match person {
-        Person::Terminal { listed_only, .. } => {
-            let asking = Asking::new(request, *listed_only);
-            paint::print(&asking.prompt())?;
-            return Ok(Some(asking));
-        }
-        Person::FirstOption => {
-            paint::print("    nobody is asked here: the first option is taken\n")?;
-            let path = ["runs", run, "human-requests", &request.id.to_string(), "respond"];
-            api.post(&path, &ask::first(&request)).await?;
-        }
-        Person::Elsewhere if matches!(show, Show::Transcript(_)) => {
-            let how = match request.kind {
-                Kind::Approval => "--approve (or --deny)",
-                Kind::Question => "--answer '0=…' (0 is the first question)",
-            };
-            paint::print(&format!("    waiting; to answer: errand runs respond {run} {how}\n"))?;
-        }
-        Person::Elsewhere => {}
-    }
-    Ok(None)
-}
-
-async fn typed(person: &mut Person) -> Option<String> {
-    match person {
-        Person::Terminal { lines, .. } => lines.next().await,
-        _ => std::future::pending().await,
-    }
-}
-
-async fn answer(
-    api: &Api,
-    run: &str,
-    asking: Option<Asking>,
-    line: Option<String>,
-    person: &mut Person,
-) -> anyhow::Result<Option<Asking>> {
-    let Some(mut asking) = asking else { return Ok(None) };
-    let Some(line) = line else {
-        *person = Person::Elsewhere;
-        paint::print(&format!("\n    no more input here; to answer: errand runs respond {run}\n"))?;
-        return Ok(None);
-    };
-    match asking.take(&line) {
-        Taken::Again(why) => paint::print(&format!("    {why}\n"))?,
-        Taken::Next => {}
-        Taken::All(respond) => {
-            let path = ["runs", run, "human-requests", &asking.request_id(), "respond"];
-            match api.post(&path, &respond).await {
-                Ok(_) => return Ok(None),
-                Err(error) => paint::print(&format!("    {error:#}\n"))?,
-            }
-        }
-    }
-    paint::print(&asking.prompt())?;
-    Ok(Some(asking))
 }

@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod demo;
 mod follow;
+mod hints;
 mod keys;
 mod paint;
 mod runs;

@@ -69,6 +69,19 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || turns_text_around(c))).collect()
 }
 
+/// The text with control characters, other than line ends, and those that reverse the reading direction written out, for names that must be
+/// seen exactly.
+pub(crate) fn escaped(text: &str) -> String {
+    let shown = |c: char| {
+        if c == '\n' || plain(c.encode_utf8(&mut [0; 4])).starts_with(c) {
+            c.to_string()
+        } else {
+            c.escape_default().to_string()
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// The text as one line of at most `most` characters.
 pub(crate) fn line(text: &str, most: usize) -> String {
     let joined = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -15,7 +15,8 @@ use domain::runs::Status;
 
 use crate::ask::Lines;
 use crate::client::{Api, Output, Page};
-use crate::follow::{self, Person, Show};
+use crate::follow::{self, Absent, Person, Show};
+use crate::hints::{self, Asked};
 use crate::paint::{self, Paint};
 use crate::table;
 use crate::transcript::Transcript;
@@ -97,7 +98,7 @@ pub(crate) enum Action {
     Export {
         /// The Job's id.
         run: String,
-        /// The file to write; without it, standard output.
+        /// The file to write, which must not be there yet; without it, standard output.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -152,8 +153,11 @@ async fn follow_to_the_end(api: &Api, run: &str, output: Output) -> anyhow::Resu
         Show::Transcript(Transcript::new(Paint::for_stdout()))
     };
     let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !output.is_json();
-    let person =
-        if at_terminal { Person::Terminal { lines: Lines::new(), listed_only: false } } else { Person::Elsewhere };
+    let person = if at_terminal {
+        Person::Terminal { lines: Lines::new(), listed_only: false, afterwards: Absent::SayHow }
+    } else {
+        Person::Absent(if output.is_json() { Absent::Silent } else { Absent::SayHow })
+    };
     let ended = follow::follow(api, run, show, person).await?;
     Ok(if ended == Status::Completed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -168,7 +172,9 @@ fn detail(found: RunDetail) -> String {
     let shown = fields(&found.run);
     match found.pending_human_request {
         Some(request) => {
-            shown + "\n" + &asked(&request) + &format!("answer with `errand runs respond {}`\n", found.run.id)
+            let questions: Vec<Asked<'_>> = request.questions.iter().flatten().map(Asked::from).collect();
+            let commands = hints::respond(&found.run.id, &questions).join("\n  ");
+            format!("{shown}\n{}to answer:\n  {commands}\n", asked(&request))
         }
         None => shown,
     }

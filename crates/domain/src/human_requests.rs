@@ -265,7 +265,7 @@ mod tests {
     fn an_open_request_is_overtaken_by_whatever_moves_its_run_on() {
         let stop = Event::Interrupted { by: "stop_request".into() };
         let note = Event::Noted { text: "n".into() };
-        assert_eq!(Stage::Open.found(Status::Waiting, &[note.clone()]), Stage::Open);
+        assert_eq!(Stage::Open.found(Status::Waiting, std::slice::from_ref(&note)), Stage::Open);
         assert_eq!(Stage::Open.found(Status::Waiting, &[note, stop.clone()]), Stage::Overtaken);
         assert_eq!(Stage::Open.found(Status::Pending, &[]), Stage::Overtaken);
         assert_eq!(Stage::Answered.found(Status::Pending, &[stop]), Stage::Answered);

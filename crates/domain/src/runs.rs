@@ -64,6 +64,11 @@ impl Status {
             .find(|status| status.word() == word)
     }
 
+    /// Whether a message can still move it.
+    pub const fn takes_messages(self) -> bool {
+        !matches!(self, Self::Failed)
+    }
+
     /// Whether nothing more happens by itself.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Interrupted)

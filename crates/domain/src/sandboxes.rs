@@ -110,6 +110,9 @@ pub enum FileError {
     /// A path or a sandbox id that is refused as it stands.
     #[error("{0}")]
     BadPath(String),
+    /// The disk has no room left.
+    #[error("{0} was not written: the server's disk is full")]
+    DiskFull(String),
     /// The file system failed; which path, and what the system said.
     #[error("{0}")]
     Io(String),

@@ -1,7 +1,7 @@
 //! # engine
 //!
 //! **Holds** what makes runs move: claim what is due, load its journal, take its inbox, let [`domain::runs::Run`] decide, commit, act, repeat;
-//! the heartbeat of the leases; the drain.
+//! the heartbeat of the leases; the reaper of sandboxes; the drain.
 //!
 //! **May** order, lease, retry, commit. **May not** write SQL or know HTTP routes. It is never called by the API: a bell tells it to look.
 //!
@@ -11,6 +11,7 @@ mod claims;
 mod job;
 mod leases;
 mod plan;
+mod reaper;
 mod shop;
 mod unreadable;
 mod wait;
@@ -70,7 +71,7 @@ impl Default for Settings {
 pub struct Engine {
     shop: Arc<Shop>,
     pace: watch::Sender<Pace>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Engine {
@@ -81,6 +82,7 @@ impl Engine {
         let tasks = [
             tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
             tokio::spawn(leases::keep_alive(Arc::clone(&shop))),
+            tokio::spawn(reaper::keep_reaping(Arc::clone(&shop))),
         ];
         Self { shop, pace, tasks }
     }

@@ -78,10 +78,7 @@ pub(crate) async fn get(
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<AgentAnswer>, ApiError> {
-    let found = shared.app.db.read::<_, ApiError, _>(async |tx| {
-        let Some(agent) = agents::get(tx, caller.team, id).await? else { return Ok(None) };
-        Ok(Some((agent, builds::latest(tx, caller.team, id).await?)))
-    });
+    let found = shared.app.db.read(async |tx| agents::get_with_build(tx, caller.team, id).await);
     let (agent, build) = found.await?.ok_or_else(|| ApiError::no_such("agent"))?;
     Ok(Json(AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? }))
 }

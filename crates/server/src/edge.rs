@@ -3,11 +3,13 @@
 //! The id is the only thing of a request that may help an operator and does not fit into the closed error body (contract 2.3).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use domain::Ambient;
 
 use crate::Shared;
 use crate::errors::Cause;
@@ -21,7 +23,7 @@ const LONGEST_ID: usize = 128;
 
 /// Gives the request an id and logs the cause of an internal error under it.
 pub(crate) async fn edge(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let id = given_id(request.headers()).cloned().unwrap_or_else(|| fresh_id(&shared));
+    let id = given_id(request.headers()).cloned().unwrap_or_else(|| shared.request_ids.next());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
@@ -46,9 +48,22 @@ fn given_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     ((1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(plain)).then_some(id)
 }
 
-fn fresh_id(shared: &Shared) -> HeaderValue {
-    let ambient = &shared.app.ambient;
-    let mut text = [0; 36];
-    let text = ambient.id(ambient.now()).hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+/// Makes ids for requests that bring none: the start of the server, then a count. Cheaper than a UUID, and as good in a log.
+pub(crate) struct RequestIds {
+    start: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new(ambient: &dyn Ambient) -> Self {
+        let mut start = [0; 6];
+        ambient.random(&mut start);
+        let start = start.iter().fold("req_".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+        Self { start, count: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let id = format!("{}_{}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+    }
 }

@@ -111,12 +111,16 @@ struct Shared {
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
     uploads: Arc<Semaphore>,
+    known_keys: auth::KnownKeys,
+    request_ids: edge::RequestIds,
 }
 
 impl Shared {
     fn new(app: App) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(uploads::PLACES));
-        Arc::new(Self { app, closing: watch::Sender::new(false), uploads })
+        let request_ids = edge::RequestIds::new(app.ambient.as_ref());
+        let known_keys = auth::KnownKeys::default();
+        Arc::new(Self { app, closing: watch::Sender::new(false), uploads, known_keys, request_ids })
     }
 
     /// Writes something that `run` has to know, and rings once it is committed. Both are done also when the request is dropped half-way, as it is

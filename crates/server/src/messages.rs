@@ -11,7 +11,7 @@ use contract::messages::{Message, MessagePage, PostMessage, PostedMessage, Poste
 use contract::pages::PageQuery;
 use domain::RunId;
 use domain::runs::transcript::{self, message, shown as outcome};
-use domain::runs::{Event, Said, Status};
+use domain::runs::{Event, Said};
 use storage::{Tx, journal, runs};
 
 use crate::Shared;
@@ -58,7 +58,7 @@ pub(crate) async fn post(
         text_content: said.text.clone(),
     };
     let tell = async move |tx: &mut Tx<'_>| {
-        if find(tx, caller.team, run).await?.status == Status::Failed {
+        if !find(tx, caller.team, run).await?.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
         }
         Ok(runs::tell(tx, caller.team, run, &Event::MessageReceived(said), now).await?)

@@ -14,9 +14,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, StopAnswer};
 use domain::runs::{Event, Said, Status};
-use domain::{AgentId, RunId, TeamId, Timestamp};
+use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use storage::runs::{self, NewRun, RunRow};
-use storage::{Tx, agents, builds, human_requests};
+use storage::{Tx, agents, human_requests};
 
 use crate::Shared;
 use crate::auth::Caller;
@@ -57,14 +57,16 @@ pub(crate) async fn start(
     let fresh = sandboxes::fresh(app.ambient.as_ref(), caller.team, now);
     let given = body.sandbox_id;
     let started = async move |tx: &mut Tx<'_>| {
-        let agent = agents::get(tx, wanted.team, wanted.agent).await?.ok_or_else(|| ApiError::no_such("agent"))?;
+        let found = agents::get_with_build(tx, wanted.team, wanted.agent).await?;
+        let (agent, build) = found.ok_or_else(|| ApiError::no_such("agent"))?;
+        let build = build.ok_or(ApiError::AgentHasNoBuild)?;
         let sandbox = if let Some(id) = given {
             sandboxes::live(tx, wanted.team, &id, now).await?
         } else {
             storage::sandboxes::insert(tx, &fresh).await?;
             fresh
         };
-        wanted.insert(tx, &agent.name, sandbox.id).await
+        wanted.insert(tx, &agent.name, build.id, sandbox.id).await
     };
     let run = shown(&shared.write_and_ring(id, started).await?);
     Ok((StatusCode::CREATED, Json(RunAnswer { run })))
@@ -130,12 +132,17 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn insert(self, tx: &mut Tx<'_>, agent_name: &str, sandbox: String) -> Result<RunRow, ApiError> {
-        let build = builds::latest(tx, self.team, self.agent).await?.ok_or(ApiError::AgentHasNoBuild)?;
+    async fn insert(
+        self,
+        tx: &mut Tx<'_>,
+        agent_name: &str,
+        build: BuildId,
+        sandbox: String,
+    ) -> Result<RunRow, ApiError> {
         let new = NewRun {
             id: self.id,
             agent: self.agent,
-            build: build.id,
+            build,
             sandbox,
             title: title(self.message.as_ref(), agent_name),
             source: SOURCE,

@@ -1,7 +1,8 @@
 //! Assignments. Newest first everywhere (contract A18); the team's counter gives `total` without counting.
 
 use domain::agents::Agent;
-use domain::{AgentId, TeamId};
+use domain::builds::Build;
+use domain::{AgentId, BuildId, TeamId};
 
 use crate::db::{Row, StoreError, Tx, params};
 
@@ -9,11 +10,16 @@ const INSERT: &str =
     "INSERT INTO agents (team_id, id, name, build_count, created_at, updated_at) VALUES ($1, $2, $3, 0, $4, $5)";
 const COUNT_UP: &str = "UPDATE teams SET agent_count = agent_count + 1 WHERE id = $1";
 const GET: &str = "SELECT id, team_id, name, created_at, updated_at FROM agents WHERE team_id = $1 AND id = $2";
+// An Assignment's counter is the number of its newest Build.
+const GET_WITH_BUILD: &str = "SELECT a.id, a.team_id, a.name, a.created_at, a.updated_at, \
+    b.id, b.revision_number, b.name, b.config, b.created_at FROM agents a \
+    LEFT JOIN builds b ON b.team_id = a.team_id AND b.agent_id = a.id AND b.revision_number = a.build_count \
+    WHERE a.team_id = $1 AND a.id = $2";
 const PAGE: &str = "SELECT id, team_id, name, created_at, updated_at FROM agents WHERE team_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3";
 const TOTAL: &str = "SELECT agent_count FROM teams WHERE id = $1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[INSERT, COUNT_UP, GET, PAGE, TOTAL];
+pub(crate) const SQL: &[&str] = &[INSERT, COUNT_UP, GET, GET_WITH_BUILD, PAGE, TOTAL];
 
 /// Adds an Assignment.
 pub async fn insert(tx: &mut Tx<'_>, agent: &Agent) -> Result<(), StoreError> {
@@ -25,6 +31,28 @@ pub async fn insert(tx: &mut Tx<'_>, agent: &Agent) -> Result<(), StoreError> {
 /// One Assignment of the team.
 pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: AgentId) -> Result<Option<Agent>, StoreError> {
     tx.row(GET, &params![team, id]).await?.as_ref().map(read).transpose()
+}
+
+/// One Assignment of the team with its newest Build, if it has one: the one that a run would be pinned to now (contract A16). What is read most, so
+/// in one statement.
+pub async fn get_with_build(
+    tx: &mut Tx<'_>,
+    team: TeamId,
+    id: AgentId,
+) -> Result<Option<(Agent, Option<Build>)>, StoreError> {
+    let Some(row) = tx.row(GET_WITH_BUILD, &params![team, id]).await? else { return Ok(None) };
+    let agent = read(&row)?;
+    let Some(build) = row.opt_uuid(5)? else { return Ok(Some((agent, None))) };
+    let build = Build {
+        id: BuildId(build),
+        agent: agent.id,
+        team: agent.team,
+        revision_number: row.u32(6)?,
+        name: row.text(7)?,
+        config_json: row.text(8)?,
+        created_at: row.time(9)?,
+    };
+    Ok(Some((agent, Some(build))))
 }
 
 /// A page of the team's Assignments and how many it has in all.

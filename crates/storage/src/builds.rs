@@ -11,8 +11,6 @@ const NUMBER: &str = "UPDATE agents SET build_count = build_count + 1, updated_a
 const INSERT: &str = "INSERT INTO builds (team_id, id, agent_id, revision_number, name, config, submitted, secrets, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const GET: &str = "SELECT id, team_id, agent_id, revision_number, name, config, created_at FROM builds WHERE team_id = $1 AND id = $2";
-const LATEST: &str = "SELECT id, team_id, agent_id, revision_number, name, config, created_at FROM builds \
-    WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT 1";
 const PAGE: &str = "SELECT id, team_id, agent_id, revision_number, name, config, created_at FROM builds \
     WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT $3 OFFSET $4";
 const TOTAL: &str = "SELECT build_count FROM agents WHERE team_id = $1 AND id = $2";
@@ -20,7 +18,7 @@ const LATEST_SECRETS: &str =
     "SELECT secrets FROM builds WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT 1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, LATEST, PAGE, TOTAL, LATEST_SECRETS];
+pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, PAGE, TOTAL, LATEST_SECRETS];
 
 /// A Build that has no number yet.
 #[derive(Debug)]
@@ -74,11 +72,6 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewBuild) -> Result<Opti
 /// One Build of the team.
 pub async fn get(tx: &mut Tx<'_>, team: TeamId, id: BuildId) -> Result<Option<Build>, StoreError> {
     tx.row(GET, &params![team, id]).await?.as_ref().map(read).transpose()
-}
-
-/// The Build that a run would be pinned to now: the highest number (contract A16).
-pub async fn latest(tx: &mut Tx<'_>, team: TeamId, agent: AgentId) -> Result<Option<Build>, StoreError> {
-    tx.row(LATEST, &params![team, agent]).await?.as_ref().map(read).transpose()
 }
 
 /// A page of an Assignment's Builds, newest first, and how many it has. `None`: the team has no such Assignment.

@@ -1,5 +1,7 @@
 //! `errand runs export`: a finished Job's model turns as a recording, which the demo and tests can play (docs/recordings.md).
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use agent::recorded::{Format, RecordedCall, RecordedReply, RecordedTurn, Recording};
@@ -27,8 +29,19 @@ pub(super) async fn run(api: &Api, run: &str, output: Option<&Path>) -> anyhow::
     let mut json = serde_json::to_string_pretty(&recording(about, &events)?)?;
     json.push('\n');
     match output {
-        Some(file) => std::fs::write(file, json).with_context(|| file.display().to_string()),
+        Some(file) => write_new(file, &json),
         None => Ok(paint::print(&json)?),
+    }
+}
+
+/// Writes a file that is not there yet: what lies under that name may be someone's only copy.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let name = path.display();
+    match File::create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            anyhow::bail!("{name} is there already and stays as it is: name another file, or remove it first")
+        }
+        made => made.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| name.to_string()),
     }
 }
 

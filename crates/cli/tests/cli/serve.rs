@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use storage::{Db, Settings};
 
-use crate::house::{KEY, Server, errand, said};
+use crate::house::{KEY, Server, clean, errand, said};
 
 /// The words of the refusal of a start with these arguments and variables.
 fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let all = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
-    let output = errand(&all).envs(variables.iter().copied()).current_dir(folder.path()).output().unwrap();
+    // One that is not refused would serve for ever.
+    let mut command = clean("timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_errand"), "serve", "--listen", "127.0.0.1:0"]).args(arguments);
+    let output = command.envs(variables.iter().copied()).current_dir(folder.path()).output().unwrap();
     let (code, out, err) = said(&output);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     err

@@ -73,7 +73,7 @@ async fn the_scheme_may_be_written_in_any_case_but_only_once() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_at_once() {
+async fn a_revoked_key_is_refused_within_a_quarter_of_a_second() {
     let house = House::new().await;
     house.get("/v1/agents").await.success(200);
     let (team, now) = (house.team, domain::Timestamp(1));
@@ -82,6 +82,7 @@ async fn a_revoked_key_is_refused_at_once() {
         storage::api_keys::revoke(tx, team, id, now).await
     });
     assert!(revoked.await.expect("a write"));
+    house.ambient.advance_ms(250);
     house.get("/v1/agents").await.refusal(401, "invalid_token");
 }
 
@@ -162,7 +163,7 @@ async fn every_answer_names_its_request() {
     assert_eq!(send("mine-7").await, "mine-7");
     let long = "x".repeat(129);
     for strange in ["", "two words", "<script>", &long] {
-        assert_eq!(send(strange).await.len(), 36, "{strange}");
+        assert!(send(strange).await.starts_with("req_"), "{strange}");
     }
     assert_ne!(send("").await, send("").await);
 }

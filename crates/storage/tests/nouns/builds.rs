@@ -41,7 +41,8 @@ async fn numbers_have_no_gap_and_no_duplicate_however_many_write_at_once() {
 async fn the_latest_is_the_one_with_the_highest_number_and_moves_the_assignment() {
     let house = House::new().await;
     let (team, agent) = (house.team, house.agent(house.team, "one").await);
-    let latest = async || house.db.read(async |tx| builds::latest(tx, team, agent).await).await.unwrap();
+    let latest =
+        async || house.db.read(async |tx| agents::get_with_build(tx, team, agent).await).await.unwrap().unwrap().1;
     assert_eq!(latest().await, None);
     house.build(team, agent).await.unwrap();
     let second = house.build(team, agent).await.unwrap();

@@ -132,7 +132,7 @@ impl House {
         match self.try_commit(step).await {
             Committed::Done { tail, due_again } => Some((tail, due_again)),
             Committed::Lost => None,
-            Committed::Overtaken(step) => panic!("overtaken: {step:?}"),
+            Committed::Overtaken(step) => unreachable!("overtaken: {step:?}"),
         }
     }
 

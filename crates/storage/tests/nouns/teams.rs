@@ -20,7 +20,7 @@ async fn a_stranger_sees_nothing_of_anything() {
         assert!(agents::get(tx, strangers, run.agent).await?.is_none());
         assert_eq!(agents::page(tx, strangers, 10, 0).await?, (vec![], 0));
         assert!(builds::get(tx, strangers, run.build).await?.is_none());
-        assert!(builds::latest(tx, strangers, run.agent).await?.is_none());
+        assert!(agents::get_with_build(tx, strangers, run.agent).await?.is_none());
         assert!(builds::page(tx, strangers, run.agent, 10, 0).await?.is_none());
         assert!(builds::latest_secrets(tx, strangers, run.agent).await?.is_none());
         assert!(sandboxes::get(tx, strangers, &run.sandbox).await?.is_none());
@@ -35,7 +35,7 @@ async fn a_stranger_sees_nothing_of_anything() {
         assert!(human_requests::get(tx, strangers, run.id, asked.id).await?.is_none());
         // The same questions have answers for the team itself.
         assert!(human_requests::get(tx, house.team, run.id, asked.id).await?.is_some());
-        assert!(builds::latest(tx, house.team, run.agent).await?.is_some());
+        assert!(agents::get_with_build(tx, house.team, run.agent).await?.is_some_and(|(_, build)| build.is_some()));
         assert!(sandboxes::get(tx, house.team, &run.sandbox).await?.is_some());
         Ok::<_, storage::StoreError>(())
     });
