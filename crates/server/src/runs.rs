@@ -59,13 +59,13 @@ pub(crate) async fn start(
     let started = async move |tx: &mut Tx<'_>| {
         let found = agents::get_with_build(tx, wanted.team, wanted.agent).await?;
         let (agent, build) = found.ok_or_else(|| ApiError::no_such("agent"))?;
-        let build = build.ok_or(ApiError::AgentHasNoBuild)?;
         let sandbox = if let Some(id) = given {
             sandboxes::live(tx, wanted.team, &id, now).await?
         } else {
             storage::sandboxes::insert(tx, &fresh).await?;
             fresh
         };
+        let build = build.ok_or(ApiError::AgentHasNoBuild)?;
         wanted.insert(tx, &agent.name, build.id, sandbox.id).await
     };
     let run = shown(&shared.write_and_ring(id, started).await?);
