@@ -1,7 +1,10 @@
 //! What the operator settled: flags, then environment variables, then `errand.toml`, then defaults.
 //!
 //! Here: reading them into one [`Config`]; an unknown key, a wrong value, a file that is not there are errors that name file and key. Each
-//! room defines and explains its own section. All sections with their defaults are in `errand.example.toml`.
+//! room defines and explains its own section; which values are refused is in `config/check.rs`. All sections
+//! with their defaults are in `errand.example.toml`.
+
+mod check;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -131,13 +134,13 @@ impl Config {
         listen: Option<String>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Self> {
-        let table: toml::Table = toml::from_str(text).with_context(|| name.to_owned())?;
+        let table: toml::Table = toml::from_str(text).map_err(|flaw| check::misspelt(text, name, &flaw))?;
         let file: File = serde_path_to_error::deserialize(table.clone()).map_err(|flaw| {
             anyhow::anyhow!("{name}: {}: {}", flaw.path(), flaw.inner().to_string().trim().replace('\n', " "))
         })?;
         let data_dir = place.data_dir.clone().unwrap_or(file.server.data_dir);
         let database = match place.database_url.as_deref().or(file.server.database_url.as_deref()) {
-            Some(url) => sqlite_path(url)?,
+            Some(url) => check::sqlite_path(url)?,
             None => data_dir.join("errand.db"),
         };
         let browsing = file.browsing;
@@ -146,37 +149,13 @@ impl Config {
             data_dir,
             database,
             grace: Duration::from_secs(file.server.grace_secs),
-            engine: checked(file.engine, name)?,
-            limits: file.limits,
+            engine: check::engine(file.engine, name)?,
+            limits: check::limits(file.limits, name)?,
             quota: file.sandboxes,
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             models: ModelSettings::read(&table, name, env)?,
         })
-    }
-}
-
-/// Numbers with which no run would ever move.
-fn checked(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
-    if !(1..=1_000_000).contains(&engine.concurrency) {
-        anyhow::bail!("{name}: engine.concurrency: expected 1 to 1000000 runs at once");
-    }
-    if engine.lease_ms < 1_000 {
-        anyhow::bail!("{name}: engine.lease_ms: expected at least 1000, or every pause of the machine loses runs");
-    }
-    Ok(engine)
-}
-
-/// The file of a `sqlite:` URL, which is the only kind that this version stores in.
-fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
-    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-    match path {
-        Some(path) if !path.is_empty() && !path.contains('?') && path != ":memory:" => Ok(path.into()),
-        Some(_) => anyhow::bail!("the database URL must be sqlite:PATH with the path of a file and nothing after it"),
-        // The URL itself may hold a password.
-        None => anyhow::bail!(
-            "this version keeps its data in SQLite: the database URL must be sqlite:PATH, such as sqlite:/var/lib/errand/errand.db"
-        ),
     }
 }
 
@@ -212,6 +191,11 @@ mod tests {
             ("[engine]\nconcurrency = 0", "engine.concurrency"),
             ("[providers.openai]\nwire = \"grpc\"", "providers.openai.wire"),
             ("[browsing]\nprovider = \"me\"", "browsing"),
+            ("[limits]\nturns = 0", "limits.turns"),
+            ("[limits]\ntool_calls = 0", "limits.tool_calls"),
+            ("[limits]\noutput_bytes = 0", "limits.output_bytes"),
+            ("[limits]\nwall_ms = 0", "limits.wall_ms"),
+            ("[limits]\nmodel_tries = 0", "limits.model_tries"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.starts_with("errand.toml: ") && refusal.contains(told), "{refusal}");
@@ -219,13 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn only_sqlite_files_are_databases_yet() {
-        for (url, path) in [("sqlite:a.db", "a.db"), ("sqlite:///v/a.db", "/v/a.db"), ("sqlite://a.db", "a.db")] {
-            assert_eq!(sqlite_path(url).unwrap(), Path::new(path));
-        }
-        for url in ["postgres://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
-            let refusal = sqlite_path(url).unwrap_err().to_string();
-            assert!(refusal.contains("sqlite:PATH") && !refusal.contains("secret"), "{refusal}");
+    fn no_repairs_is_a_choice() {
+        assert_eq!(read("[limits]\nrepairs = 0").unwrap().limits.repairs, 0);
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_place_and_never_shown() {
+        for (text, place) in [
+            ("[providers.openai]\napi_key = sk-secret\n", "line 2, column 11: "),
+            ("[providers.openai]\nä = \"x\" sk-secret = 1", "line 2, column 9: "),
+            ("sk-secret", "line 1, column 10: "),
+            ("a = 1\r\nb = \"sk-secret\r\n", "line 2, column 16: "),
+            ("sk-secret = 1\nsk-secret = 2", "line 2, column 1: "),
+        ] {
+            let refusal = refusal(text);
+            let why = refusal.strip_prefix(&format!("errand.toml: {place}"));
+            assert!(why.is_some_and(|why| !why.is_empty() && !why.contains('\n')), "{refusal}");
+            assert!(!refusal.contains("sk-secret"), "{refusal}");
         }
     }
 

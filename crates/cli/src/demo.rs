@@ -7,6 +7,7 @@ mod bundle;
 mod folder;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,8 @@ use crate::ambient::SystemAmbient;
 use crate::ask::Lines;
 use crate::client::Api;
 use crate::config::{Config, Place};
-use crate::follow::{self, Person, Show};
+use crate::follow::{self, Absent, Person, Show};
+use crate::hints;
 use crate::paint::{self, Paint};
 use crate::serve::{Log, environment, listen};
 use crate::signals::Signals;
@@ -39,6 +41,9 @@ use crate::wire::House;
 
 /// How long the demo's last steps may take to end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The script that shows the API, from the root of the source.
+const EXAMPLE: &str = "examples/first-job.sh";
 
 /// The exit code of a program that Ctrl-C ended.
 const STOPPED: u8 = 130;
@@ -81,7 +86,10 @@ impl Demo {
         let found = if self.recorded {
             None
         } else {
-            Some(discover::discover(settings, &USUAL_PORTS, Some(address.port())).await?)
+            tokio::select! {
+                found = discover::discover(settings, &USUAL_PORTS, Some(address.port())) => Some(found?),
+                () = signals.next() => return self.stopped(folder),
+            }
         };
         let (model, recorded, said) = choose(found)?;
         let house = House::open(&config, None).await?;
@@ -91,7 +99,7 @@ impl Demo {
         paint::print(&format!(
             "\n{}\n{}\n",
             Paint::for_stdout().bold("Errand demo"),
-            paint::paragraph(&said, "  ", 96)
+            paint::paragraph(&paint::escaped(&said), "  ", 96)
         ))?;
         let shown = tokio::select! {
             shown = self.show(&api, build, recorded) => shown.map(Some),
@@ -99,17 +107,24 @@ impl Demo {
         };
         running.close(GRACE).await;
         let completed = shown?;
-        if let Some(kept) = folder.done()? {
-            paint::print(&format!("\n  Kept: errand serve --data-dir {} (API key {key})\n", kept.display()))?;
+        if self.keep {
+            let (me, path) = (hints::program(), hints::quoted(&folder.path().display().to_string()));
+            paint::print(&format!("\n  Kept: {me} serve --data-dir {path} (API key {key})\n"))?;
         }
         match completed {
-            Some(true) => Ok(ExitCode::SUCCESS),
-            Some(false) => Ok(ExitCode::FAILURE),
-            None => {
-                paint::print(if self.keep { "\n  stopped\n" } else { "\n  stopped; nothing is left behind\n" })?;
-                Ok(ExitCode::from(STOPPED))
+            Some(completed) => {
+                folder.done()?;
+                Ok(if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
+            None => self.stopped(folder),
         }
+    }
+
+    /// The end that Ctrl-C brings.
+    fn stopped(&self, folder: Folder) -> anyhow::Result<ExitCode> {
+        folder.done()?;
+        paint::print(if self.keep { "\n  stopped\n" } else { "\n  stopped; nothing is left behind\n" })?;
+        Ok(ExitCode::from(STOPPED))
     }
 
     /// Sets the Job up, follows it, shows what it wrote; whether it completed.
@@ -132,9 +147,9 @@ impl Demo {
         ))?;
 
         let person = if self.yes || !std::io::stdin().is_terminal() {
-            Person::FirstOption
+            Person::Absent(Absent::FirstOption)
         } else {
-            Person::Terminal { lines: Lines::new(), listed_only: recorded }
+            Person::Terminal { lines: Lines::new(), listed_only: recorded, afterwards: Absent::FirstOption }
         };
         let show = Show::Transcript(Transcript::new(Paint::for_stdout()));
         let completed = follow::follow(api, &started.run.id, show, person).await? == Status::Completed;
@@ -168,16 +183,19 @@ async fn print_result(api: &Api, sandbox: &str) -> anyhow::Result<()> {
 }
 
 fn what_next() -> String {
-    // Cargo sets this for what it runs.
-    let me = if std::env::var_os("CARGO_MANIFEST_DIR").is_some() { "cargo run" } else { "errand" };
-    let steps = [
+    let me = hints::program();
+    let mut steps = vec![
         (
             format!("ANTHROPIC_API_KEY=… {me} demo"),
             "the same Job with a model; any provider's key does, or a local Ollama",
         ),
         (format!("{me} serve"), "a server of your own; its first start prints an API key"),
-        ("API_KEY=… examples/first-job.sh".to_owned(), "an Assignment and a Job over its API, with curl and jq"),
     ];
-    let lines = paint::lines(steps.iter().map(|(command, what)| format!("    {command:<36}{what}")));
+    // It comes with the source only.
+    if Path::new(EXAMPLE).exists() {
+        steps.push((format!("API_KEY=… bash {EXAMPLE}"), "an Assignment and a Job over its API, with curl and jq"));
+    }
+    let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    let lines = paint::lines(steps.iter().map(|(command, what)| format!("    {command:<width$}  {what}")));
     format!("\n  {}\n{lines}", Paint::for_stdout().bold("Next"))
 }

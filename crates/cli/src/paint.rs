@@ -1,6 +1,6 @@
 //! Words on the terminal: colour only where it is wanted, nothing that a stranger's text could do to the screen.
 //!
-//! What a model or a file says is shown through [`plain`] or [`line`]; both drop control characters.
+//! What a model or a file says is shown through [`plain`] or [`line`], which drop control characters, or [`escaped`], which spells them out.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -65,20 +65,17 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) -> String {
 
 /// The text without control characters (line ends and tabs stay) and without those that reverse the reading direction.
 pub(crate) fn plain(text: &str) -> String {
-    let turns_text_around = |c: &char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || turns_text_around(c))).collect()
+    text.chars().filter(|c| is_plain(*c)).collect()
 }
 
-/// The text with control characters, other than line ends, and those that reverse the reading direction written out, for names that must be
-/// seen exactly.
+fn is_plain(c: char) -> bool {
+    let turns_text_around = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    matches!(c, '\n' | '\t') || !(c.is_control() || turns_text_around)
+}
+
+/// The text with everything that [`plain`] drops written out instead, for names that must be seen as they are.
 pub(crate) fn escaped(text: &str) -> String {
-    let shown = |c: char| {
-        if c == '\n' || plain(c.encode_utf8(&mut [0; 4])).starts_with(c) {
-            c.to_string()
-        } else {
-            c.escape_default().to_string()
-        }
-    };
+    let shown = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
     text.chars().map(shown).collect()
 }
 
@@ -125,6 +122,7 @@ mod tests {
     #[test]
     fn strangers_cannot_paint_the_screen() {
         assert_eq!(plain("a\x1b[31mb\r\n\u{9b}2Jc"), "a[31mb\n2Jc");
+        assert_eq!(escaped("a\x1b[31mb\r\nc\u{202e}é"), "a\\u{1b}[31mb\\r\nc\\u{202e}é");
         assert_eq!(line("two\n  lines\x07", 40), "two lines");
         assert_eq!(line("abcdef", 4), "abc…");
     }

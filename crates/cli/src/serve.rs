@@ -59,8 +59,17 @@ impl Serve {
         let (listener, address) = listen(&config.listen).await?;
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;
-        let found = discover::discover(std::mem::take(&mut config.models), &USUAL_PORTS, Some(address.port())).await?;
-        paint::print(&greeting(&config, address, &found.said, house.new_key.as_deref()))?;
+        // A new key is shown at once: whatever happens from here on, it is not made again.
+        paint::print(&greeting(&config, address, house.new_key.as_deref()))?;
+        let models = std::mem::take(&mut config.models);
+        let found = tokio::select! {
+            found = discover::discover(models, &USUAL_PORTS, Some(address.port())) => found?,
+            () = signals.next() => {
+                house.close().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        paint::print(&models_line(&found.said))?;
         let grace = config.grace;
         let mut running = house.start(config, Arc::new(found.providers), listener)?;
         tokio::select! {
@@ -88,13 +97,11 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-fn greeting(config: &Config, address: SocketAddr, models: &str, new_key: Option<&str>) -> String {
-    let models = models.lines().collect::<Vec<_>>().join("\n          ");
+fn greeting(config: &Config, address: SocketAddr, new_key: Option<&str>) -> String {
     let mut lines = vec![
         format!("Errand {}", env!("CARGO_PKG_VERSION")),
         format!("  API     http://{address}/v1"),
         format!("  Data    {}", config.data_dir.display()),
-        format!("  Models  {models}"),
     ];
     if let Some(key) = new_key {
         lines.push(format!("  Key     {key}"));
@@ -104,4 +111,10 @@ fn greeting(config: &Config, address: SocketAddr, models: &str, new_key: Option<
         );
     }
     paint::lines(lines)
+}
+
+/// What was found, in one line or more. It holds names that another program on this machine gave.
+fn models_line(said: &str) -> String {
+    let said = paint::escaped(said);
+    format!("  Models  {}\n", said.lines().collect::<Vec<_>>().join("\n          "))
 }

@@ -79,6 +79,11 @@ impl House {
         Ok(Self { db, ambient, locks, new_key })
     }
 
+    /// Closes it again, with nothing started.
+    pub(crate) async fn close(self) {
+        self.db.close().await;
+    }
+
     /// Starts engine and server.
     pub(crate) fn start(self, config: Config, model: Arc<dyn Model>, listener: TcpListener) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, .. } = self;

@@ -25,17 +25,16 @@ impl Folder {
         &self.path
     }
 
-    /// Removes it, or answers where it is if it is kept.
+    /// Removes it unless it is kept.
     ///
     /// # Errors
     /// It is still there, at least in part.
-    pub(super) fn done(mut self) -> anyhow::Result<Option<PathBuf>> {
+    pub(super) fn done(mut self) -> anyhow::Result<()> {
         let path = std::mem::take(&mut self.path);
         if self.keep {
-            return Ok(Some(path));
+            return Ok(());
         }
-        remove(&path).with_context(|| format!("{} could not be removed", path.display()))?;
-        Ok(None)
+        remove(&path).with_context(|| format!("{} could not be removed", path.display()))
     }
 }
 

@@ -1,11 +1,12 @@
 //! The client commands: exit codes, JSON that is the server's own, a Job from start to recording.
 
+use std::io::Write;
 use std::process::Stdio;
 
 use agent::recorded::Recording;
 use serde_json::Value;
 
-use crate::house::{KEY, Server, asking_model, config_file, errand, said};
+use crate::house::{KEY, Server, asking_model, at_a_terminal, clean, config_file, errand, said};
 
 const NOBODY: &str = "0198c0de-0000-7000-8000-000000000001";
 
@@ -103,8 +104,13 @@ async fn a_job_is_started_followed_answered_and_recorded() {
     assert!(!shown.contains('\x1b'), "no colours into a pipe");
 
     let file = folder.path().join("job.json");
-    assert!(server.client(&["runs", "export", &run, "-o", file.to_str().unwrap()]).output().unwrap().status.success());
-    let recording: Recording = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let export = ["runs", "export", &run, "-o", file.to_str().unwrap()];
+    assert!(server.client(&export).output().unwrap().status.success());
+    let recording: Recording = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    std::fs::write(&file, "mine").unwrap();
+    let (code, _, told) = said(&server.client(&export).output().unwrap());
+    assert!(code == Some(1) && told.contains("job.json is there already"), "{told}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     let people: Vec<usize> = recording.turns.iter().map(|turn| turn.people.len()).collect();
     assert_eq!(people, [1, 1, 2]);
     assert_eq!(recording.turns[2].people[1], r#"{"Which greeting?":"good day"}"#);
@@ -136,6 +142,34 @@ async fn a_follower_outlives_a_restart_of_the_server() {
         "each once\n{lines}"
     );
     assert!(lines.contains("hello, world"), "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_a_followed_job_is_told_how_to_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = asking_model().await;
+    let server = Server::with_model(&folder.path().join("data"), &model);
+    let config = config_file(folder.path());
+    let made = server.json(&["agents", "create", "--name", "Greeter", "--config", &config]);
+    let agent = made["agent"]["id"].as_str().unwrap();
+    let variables = [("ERRAND_BASE_URL", server.url.as_str()), ("ERRAND_API_KEY", KEY)];
+    let line = format!("'{}' runs start {agent} --follow", env!("CARGO_BIN_EXE_errand"));
+    let (mut left, mut answered) = (false, false);
+    let (code, screen) = at_a_terminal(&line, folder.path(), &variables, |seen, keyboard| {
+        if !left && seen.contains("your own words: ") {
+            left = true;
+            // What Ctrl-D sends.
+            keyboard.write_all(b"\x04").unwrap();
+        } else if !answered && seen.contains("=hello'\r\n") {
+            answered = true;
+            let (_, shown, _) = said(&server.client(&["runs", "get", &waiting_run(&server)]).output().unwrap());
+            let command = shown.lines().last().unwrap();
+            assert!(command.ends_with(" --answer 'Which greeting?=hello'") && seen.contains(command.trim()), "{shown}");
+            // As a person would: copied into a shell.
+            assert!(clean("sh").args(["-c", command]).envs(variables).status().unwrap().success());
+        }
+    });
+    assert!(code == Some(0) && screen.contains("hello, world"), "{screen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,12 @@
 //! `errand demo` on a machine without any model.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Stdio;
 
 use agent::discover::USUAL_PORTS;
 
-use crate::house::{clean, errand, said};
+use crate::house::{self, errand, said};
 
 const TOTAL_AS_ORDERED: &str = "total,,,2518.00,2389.00,129.00,2389.00,";
 const TOTAL_AS_INVOICED: &str = "total,,,2518.00,2389.00,129.00,2518.00,";
@@ -40,27 +39,16 @@ fn unattended_it_takes_the_first_option_and_leaves_nothing() {
     assert!(is_empty(folder.path()));
 }
 
-/// The demo at a terminal, which `script` gives it; `typed` once it asks. Its exit code and its screen.
+/// The demo at a terminal; `typed` once it asks. Its exit code and its screen.
 fn at_a_terminal(folder: &Path, typed: &[u8]) -> (Option<i32>, String) {
     let demo = format!("'{}' demo --recorded", env!("CARGO_BIN_EXE_errand"));
-    let mut child = clean("script")
-        .args(["-qec", &demo, "/dev/null"])
-        .env("TMPDIR", folder)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let (mut seen, mut bytes, mut asked) = (String::new(), [0; 4096], false);
-    while let Ok(length @ 1..) = screen.read(&mut bytes) {
-        seen += &String::from_utf8_lossy(&bytes[..length]);
+    let mut asked = false;
+    house::at_a_terminal(&demo, folder, &[], |seen, keyboard| {
         if !asked && seen.contains("1 to 2: ") {
             asked = true;
             keyboard.write_all(typed).unwrap();
         }
-    }
-    (child.wait().unwrap().code(), seen)
+    })
 }
 
 #[test]
@@ -74,6 +62,31 @@ fn at_a_terminal_it_asks_and_follows_the_answer() {
 }
 
 #[test]
+fn whoever_leaves_the_question_gets_the_first_option() {
+    let folder = tempfile::tempdir().unwrap();
+    // What Ctrl-D sends.
+    let (code, out) = at_a_terminal(folder.path(), b"\x04");
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("the first option is taken") && out.contains(TOTAL_AS_ORDERED), "{out}");
+    assert!(is_empty(folder.path()));
+}
+
+#[test]
+fn what_it_says_comes_next_can_be_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let me = env!("CARGO_BIN_EXE_errand");
+    let demo = |from: &Path| {
+        let mut demo = errand(&["demo", "--recorded"]);
+        said(&demo.env("TMPDIR", folder.path()).current_dir(from).output().unwrap()).1
+    };
+    let out = demo(folder.path());
+    assert!(out.contains(&format!("    {me} serve  ")) && out.contains(&format!(" {me} demo  ")), "{out}");
+    assert!(!out.contains("first-job.sh"), "it is not here\n{out}");
+    let out = demo(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")));
+    assert!(out.contains("bash examples/first-job.sh  "), "{out}");
+}
+
+#[test]
 fn kept_it_can_be_looked_at_with_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let output = errand(&["demo", "--keep", "--recorded"])
@@ -82,10 +95,10 @@ fn kept_it_can_be_looked_at_with_a_server() {
         .output()
         .unwrap();
     let (code, out, _) = said(&output);
-    assert!(code == Some(0) && out.contains("Kept: errand serve --data-dir"), "{out}");
+    assert!(code == Some(0) && out.contains("errand serve --data-dir"), "{out}");
     let kept = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let key = out.split_once("(API key ").unwrap().1.split(')').next().unwrap();
-    let server = crate::house::Server::start_with(&kept, &[]);
+    let server = house::Server::start_with(&kept, &[]);
     let runs = server.raw("/v1/runs?status=completed", key);
     assert!(runs.contains("\"total\":1"), "{runs}");
 }

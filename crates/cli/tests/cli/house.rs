@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use testkit::fake_provider::{FakeProvider, Reply};
@@ -73,10 +73,7 @@ impl Server {
             .envs(variables.iter().copied())
             .current_dir(folder.parent().unwrap());
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        // The greeting is written at once, so one read gets all of it.
-        let mut bytes = [0; 8192];
-        let length = child.stdout.as_mut().unwrap().read(&mut bytes).unwrap();
-        let printed = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        let printed = greeting(child.stdout.as_mut().unwrap());
         let url = printed.split_whitespace().find_map(|word| word.strip_suffix("/v1")).expect(&printed).to_owned();
         let server = Self { child, printed, url };
         server.wait_until_ready();
@@ -144,6 +141,37 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// All that a server prints while it starts: what it found of models comes last, and at once.
+fn greeting(stdout: &mut ChildStdout) -> String {
+    let (mut printed, mut bytes) = (String::new(), [0; 8192]);
+    while !printed.contains("  Models  ") {
+        let length = stdout.read(&mut bytes).unwrap();
+        assert!(length > 0, "it ended: {printed}");
+        printed += std::str::from_utf8(&bytes[..length]).unwrap();
+    }
+    printed
+}
+
+/// A command line of the shell at a terminal, which `script` gives it. `typist` sees the screen each time it changes. The exit code, and the
+/// whole screen.
+pub(crate) fn at_a_terminal(
+    line: &str,
+    folder: &Path,
+    variables: &[(&str, &str)],
+    mut typist: impl FnMut(&str, &mut ChildStdin),
+) -> (Option<i32>, String) {
+    let mut command = clean("script");
+    command.args(["-qec", line, "/dev/null"]).env("TMPDIR", folder).envs(variables.iter().copied()).current_dir(folder);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut seen, mut bytes) = (String::new(), [0; 4096]);
+    while let Ok(length @ 1..) = screen.read(&mut bytes) {
+        seen += &String::from_utf8_lossy(&bytes[..length]);
+        typist(&seen, &mut keyboard);
+    }
+    (child.wait().unwrap().code(), seen)
 }
 
 /// A config for a model that the fake provider plays, as a file.

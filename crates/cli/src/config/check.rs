@@ -1,0 +1,70 @@
+//! Which settings are refused, and in which words: by file and key or place, never with what may be a secret.
+
+use std::path::PathBuf;
+
+use domain::limits::Limits;
+
+/// Numbers with which no run would ever move.
+pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
+    if !(1..=1_000_000).contains(&engine.concurrency) {
+        anyhow::bail!("{name}: engine.concurrency: expected 1 to 1000000 runs at once");
+    }
+    if engine.lease_ms < 1_000 {
+        anyhow::bail!("{name}: engine.lease_ms: expected at least 1000, or every pause of the machine loses runs");
+    }
+    Ok(engine)
+}
+
+/// Limits that no run could keep. Asking again for the right form may be forbidden, so `repairs` is free.
+pub(super) fn limits(limits: Limits, name: &str) -> anyhow::Result<Limits> {
+    let numbers = [
+        ("turns", u64::from(limits.turns)),
+        ("tool_calls", u64::from(limits.tool_calls)),
+        ("output_bytes", limits.output_bytes),
+        ("wall_ms", limits.wall_ms),
+        ("model_tries", u64::from(limits.model_tries)),
+    ];
+    match numbers.iter().find(|(_, number)| *number == 0) {
+        Some((key, _)) => anyhow::bail!("{name}: limits.{key}: expected at least 1, or no run could do anything"),
+        None => Ok(limits),
+    }
+}
+
+/// Where the file is no TOML, and why. Never the line itself, as the error's own words would have it: it may hold a key.
+pub(super) fn misspelt(text: &str, name: &str, flaw: &toml::de::Error) -> anyhow::Error {
+    let before = flaw.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    anyhow::anyhow!("{name}: line {line}, column {column}: {}", flaw.message().trim().replace('\n', "; "))
+}
+
+/// The file of a `sqlite:` URL, which is the only kind that this version stores in.
+pub(super) fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
+    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match path {
+        Some(path) if !path.is_empty() && !path.contains('?') && path != ":memory:" => Ok(path.into()),
+        Some(_) => anyhow::bail!("the database URL must be sqlite:PATH with the path of a file and nothing after it"),
+        // The URL itself may hold a password.
+        None => anyhow::bail!(
+            "this version keeps its data in SQLite: the database URL must be sqlite:PATH, such as sqlite:/var/lib/errand/errand.db"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn only_sqlite_files_are_databases_yet() {
+        for (url, path) in [("sqlite:a.db", "a.db"), ("sqlite:///v/a.db", "/v/a.db"), ("sqlite://a.db", "a.db")] {
+            assert_eq!(sqlite_path(url).unwrap(), Path::new(path));
+        }
+        for url in ["postgres://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
+            let refusal = sqlite_path(url).unwrap_err().to_string();
+            assert!(refusal.contains("sqlite:PATH") && !refusal.contains("secret"), "{refusal}");
+        }
+    }
+}
