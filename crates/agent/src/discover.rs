@@ -54,7 +54,7 @@ pub async fn discover(
         match look(&client, &base_url).await {
             Ok(model) => {
                 let said = format!(
-                    "Model found on this machine: \"{model}\" at {base_url} ({server}'s port); it answers to every name."
+                    "Model found on this machine: {model:?} at {base_url} ({server}'s port); it answers to every name."
                 );
                 return Ok(Found { providers: providers.with_stand_in(&base_url, &model), said: lines(seen, said) });
             }
