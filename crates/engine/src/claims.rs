@@ -74,7 +74,7 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>
     let shop_of_run = Arc::clone(shop);
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {
-        job::drive(&shop_of_run, claimed).await;
+        job::drive(&shop_of_run, claimed, place.is_some()).await;
         let mut held = lock(&shop_of_run.held);
         if held.get(&lease.run).is_some_and(|held| held.lease == lease) {
             held.remove(&lease.run);

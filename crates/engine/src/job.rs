@@ -24,8 +24,8 @@ use crate::wait::{Waited, wait};
 const LONG: u64 = 200;
 
 /// Moves a claimed run as far as it goes, then lets go of it.
-pub(crate) async fn drive(shop: &Shop, claimed: Claimed) {
-    let outcome = match Job::load(shop, claimed.clone()).await {
+pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
+    let outcome = match Job::load(shop, claimed.clone(), placed).await {
         Ok((job, due)) => job.work(due).await,
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
@@ -43,6 +43,8 @@ struct Job<'s> {
     tools: Toolbox,
     run: Run,
     news: RunWatch,
+    /// Whether it has a place to work in. Without one it may only end.
+    placed: bool,
 }
 
 /// Whether the run is still ours to move.
@@ -53,7 +55,7 @@ enum Going {
 
 impl<'s> Job<'s> {
     /// Rebuilds the run from its journal; answers what is due.
-    async fn load(shop: &'s Shop, claimed: Claimed) -> Result<(Self, Effect), StoreError> {
+    async fn load(shop: &'s Shop, claimed: Claimed, placed: bool) -> Result<(Self, Effect), StoreError> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let run = claimed.lease.run;
@@ -67,14 +69,14 @@ impl<'s> Job<'s> {
             .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((Self { shop, claimed, plan, workspace, tools, run, news }, due.unwrap_or(Effect::Wait)))
+        Ok((Self { shop, claimed, plan, workspace, tools, run, news, placed }, due.unwrap_or(Effect::Wait)))
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
         let (mut events, mut due) = (self.notes(), due);
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
-            if *self.shop.pace.borrow() != Pace::Work {
+            if !self.placed || *self.shop.pace.borrow() != Pace::Work {
                 return self.let_go().await;
             }
             let waited = match next {
@@ -84,14 +86,14 @@ impl<'s> Job<'s> {
                 // Nothing to do by itself: the commit that said so has let go already.
                 Effect::Sleep(_) | Effect::Wait => return Ok(()),
             };
-            events = match waited {
-                Waited::Done(event) => vec![event],
+            (events, due) = match waited {
+                Waited::Done(event) => (vec![event], Effect::Wait),
                 // The inbox has it.
-                Waited::Stop => vec![],
-                Waited::TimeUp => vec![self.run.time_up()],
+                Waited::Stop => (vec![], Effect::Wait),
+                // After whatever is in the inbox, so that the cause comes last.
+                Waited::TimeUp => (vec![], Effect::Then(self.run.time_up())),
                 Waited::Drain => return self.let_go().await,
             };
-            due = Effect::Wait;
         }
     }
 
@@ -219,12 +221,10 @@ impl<'s> Job<'s> {
         }
     }
 
-    /// What came in and is not among `taken`, in the order it came.
+    /// What came in behind what is `taken` already, in the order it came.
     async fn inbox(&self, taken: &[i64]) -> Result<Vec<(i64, Event)>, StoreError> {
-        let run = self.claimed.lease.run;
-        let mut inbox = self.shop.parts.db.read(async |tx| runs::inbox(tx, run).await).await?;
-        inbox.retain(|(id, _)| !taken.contains(id));
-        Ok(inbox)
+        let (run, after) = (self.claimed.lease.run, taken.last().copied().unwrap_or(0));
+        self.shop.parts.db.read(async |tx| runs::inbox(tx, run, after).await).await
     }
 
     /// Lets go of a run in the middle, for another process or the next start to go on with.

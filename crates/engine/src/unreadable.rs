@@ -20,14 +20,17 @@ pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Res
     );
     let failed = Event::Failed { cause: Cause { code: "run_unreadable".into(), message } };
     let (lease, tail) = (claimed.lease, claimed.tail);
+    let mut taken = vec![];
     loop {
-        let inbox = shop.parts.db.read(async |tx| runs::inbox(tx, lease.run).await).await?;
+        let after = taken.last().copied().unwrap_or(0);
+        let inbox = shop.parts.db.read(async |tx| runs::inbox(tx, lease.run, after).await).await?;
+        taken.extend(inbox.into_iter().map(|(id, _)| id));
         let commit = Commit {
             lease,
             tail,
             events: vec![failed.clone()],
             status: Status::Failed,
-            taken: inbox.into_iter().map(|(id, _)| id).collect(),
+            taken: taken.clone(),
             asked: None,
             overtaken: true,
             then: Then::Release,

@@ -68,7 +68,7 @@ async fn answer(
 ) -> Result<AnsweredRequest, ApiError> {
     let status = find(tx, team, run).await?.status;
     let stored = human_requests::get(tx, team, run, id).await?.ok_or_else(|| ApiError::no_such("human request"))?;
-    let inbox: Vec<Event> = runs::inbox(tx, run).await?.into_iter().map(|(_, event)| event).collect();
+    let inbox: Vec<Event> = runs::inbox(tx, run, 0).await?.into_iter().map(|(_, event)| event).collect();
     match stage(&stored).found(status, &inbox) {
         Stage::Open => {}
         Stage::Answered => return Err(ALREADY_ANSWERED),

@@ -87,6 +87,10 @@ fn entry(row: &Row) -> Result<Entry, StoreError> {
         Some(kind) if !Event::knows(&kind) => {
             StoreError::Schema(format!("a journal entry of the kind {kind:?}, which this version does not know"))
         }
+        // A value that this version does not know, in an entry of a kind that it does.
+        _ if error.to_string().starts_with("unknown variant") => {
+            StoreError::Schema(format!("a journal entry: {error}"))
+        }
         _ => corrupt(error),
     })?;
     if let (Event::Replied { reply, .. }, Some(private)) = (&mut event, row.opt_text(3)?) {

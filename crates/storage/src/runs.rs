@@ -21,7 +21,7 @@ const MOVE: &str = "UPDATE runs SET status = $3, prompt_count = prompt_count + $
 const TELL: &str = "INSERT INTO inbox (run_id, kind, body) VALUES ($1, $2, $3)";
 const TOLD: &str = "UPDATE runs SET status = 'pending', updated_at = $3, completed_at = NULL \
     WHERE team_id = $1 AND id = $2 AND status IN ('waiting', 'completed', 'interrupted')";
-const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 ORDER BY id LIMIT 100";
+const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT 100";
 const STOP: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupted' LIMIT 1";
 const NEWS: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND id > $2 LIMIT 1";
 const TAKE: &str = "DELETE FROM inbox WHERE id = $1";
@@ -283,9 +283,9 @@ pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now:
     work::wake(tx, team, run, due).await
 }
 
-/// What waits in a run's inbox, oldest first, with the ids to take it by.
-pub async fn inbox(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<(i64, Event)>, StoreError> {
-    let rows = tx.rows(INBOX, &params![run]).await?;
+/// What waits in a run's inbox behind `after` (0: from the beginning), oldest first, with the ids to take it by; a hundred at most.
+pub async fn inbox(tx: &mut Tx<'_>, run: RunId, after: i64) -> Result<Vec<(i64, Event)>, StoreError> {
+    let rows = tx.rows(INBOX, &params![run, after]).await?;
     rows.iter()
         .map(|row| {
             let event = serde_json::from_str(row.text_ref(1)?)

@@ -21,12 +21,16 @@ const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NU
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL";
 const RENEW: &str = "UPDATE work SET due_at = $3 WHERE run_id = $1 AND claim = $2";
-const LET_GO: &str = "UPDATE work SET due_at = $3, claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
+// A stop that waits keeps its place before everything else.
+const LET_GO: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
+    (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE $3 END, claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
 const DROP: &str = "DELETE FROM work WHERE run_id = $1 AND claim = $2";
 const AGAIN: &str = "INSERT INTO work (run_id, team_id, due_at, attempt) \
-    SELECT $1, $2, $3, 0 WHERE EXISTS (SELECT 1 FROM inbox WHERE run_id = $1) \
+    SELECT $1, $2, CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupted') THEN 0 ELSE $3 END, 0 \
+    WHERE EXISTS (SELECT 1 FROM inbox WHERE run_id = $1) \
     ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at";
-const FREE_ALL: &str = "UPDATE work SET due_at = $1, claim = NULL WHERE claim IS NOT NULL";
+const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
+    (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE $1 END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) FROM work";
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Draft {
         for DraftCall { id, name, arguments } in self.calls {
             // The run makes none of the calls of such an answer, but asks again: it need only know that there was one.
             let arguments = whole_arguments(&name, &arguments).unwrap_or_else(|| {
-                stop = if stop == Stop::Length { stop } else { Stop::Malformed };
+                stop = if stop == Stop::Done { Stop::Malformed } else { stop };
                 Map::new()
             });
             calls.push(ProposedCall { id: ids.unique(id, &calls), name, arguments });

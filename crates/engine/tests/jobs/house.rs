@@ -206,7 +206,7 @@ impl House {
     }
 
     pub(crate) async fn inbox_is_empty(&self, run: RunId) -> bool {
-        self.db.read(async |tx| runs::inbox(tx, run).await).await.unwrap().is_empty()
+        self.db.read(async |tx| runs::inbox(tx, run, 0).await).await.unwrap().is_empty()
     }
 
     pub(crate) async fn next_due(&self) -> Option<Timestamp> {

@@ -170,7 +170,7 @@ impl House {
             _ => None,
         });
         let committed = self.app.db.write::<_, StoreError, _>(async move |tx| {
-            let waiting = storage::runs::inbox(tx, lease.run).await?;
+            let waiting = storage::runs::inbox(tx, lease.run, 0).await?;
             let step = Commit {
                 lease,
                 tail,

@@ -53,7 +53,7 @@ async fn a_client_that_hangs_up_takes_no_ring_with_it() {
         assert!(rung.is_ok(), "{path}");
     }
     let waiting = house.app.db.read::<_, StoreError, _>(async |tx| {
-        storage::runs::inbox(tx, run.strip_prefix("/v1/runs/").expect("an id").parse().expect("an id")).await
+        storage::runs::inbox(tx, run.strip_prefix("/v1/runs/").expect("an id").parse().expect("an id"), 0).await
     });
     assert_eq!(waiting.await.expect("an inbox").len(), 2);
 }
@@ -171,16 +171,24 @@ async fn stopping_tells_the_run_and_is_a_no_op_afterwards() {
     let answer = house.post(&stop, json!({})).await.success(200);
     assert_eq!(answer["success"], true);
     let id: domain::RunId = run.parse().expect("an id");
-    let inbox =
-        house.app.db.read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, id).await).await.expect("an inbox");
+    let inbox = house
+        .app
+        .db
+        .read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, id, 0).await)
+        .await
+        .expect("an inbox");
     assert_eq!(inbox[0].1, Event::Interrupted { by: "stop_request".into() });
 
     let mut claimed = house.claim().await;
     house.step(&mut claimed, vec![Event::Interrupted { by: "stop_request".into() }], Status::Interrupted).await;
     let again = house.post(&stop, json!({})).await.success(200);
     assert!(again["success"] == true && text(&again["message"]).contains("interrupted already"), "{again}");
-    let inbox =
-        house.app.db.read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, id).await).await.expect("an inbox");
+    let inbox = house
+        .app
+        .db
+        .read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, id, 0).await)
+        .await
+        .expect("an inbox");
     assert_eq!(inbox, vec![]);
     house.post(&format!("/v1/runs/{NOBODY}/stop"), json!({})).await.refusal(404, "not_found");
     house.post("/v1/runs/x/stop", json!({})).await.refusal(400, "invalid_request");
@@ -207,7 +215,7 @@ async fn a_posted_message_resumes_a_run_that_ended_but_not_one_that_failed() {
     let inbox = house
         .app
         .db
-        .read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, run_id).await)
+        .read::<_, StoreError, _>(async |tx| storage::runs::inbox(tx, run_id, 0).await)
         .await
         .expect("an inbox");
     let cause = Cause { code: "limit_reached".into(), message: "Too long.".into() };

@@ -146,7 +146,7 @@ impl House {
     }
 
     pub(crate) async fn inbox(&self, run: RunId) -> Vec<(i64, Event)> {
-        self.db.read(async |tx| runs::inbox(tx, run).await).await.unwrap()
+        self.db.read(async |tx| runs::inbox(tx, run, 0).await).await.unwrap()
     }
 
     pub(crate) async fn row(&self, run: RunId) -> RunRow {

@@ -25,6 +25,10 @@ impl Run {
             *begun = true;
         }
         match call.name.as_str() {
+            // Whoever wrote while the model decided on this is heard first.
+            ASK_PERSON | FINISH if !self.heard.is_empty() => {
+                finished(call, Outcome::Error("a person has written meanwhile: read that first".into()))
+            }
             ASK_PERSON => match HumanRequest::from_call(call) {
                 Ok(request) => vec![Effect::Then(Event::PersonAsked { request })],
                 Err(wrong) => finished(call, Outcome::Error(wrong)),
@@ -74,11 +78,6 @@ impl Run {
                 self.lines.push(Line::User(said.text.clone()));
                 vec![]
             }
-            // It came while the last turn was under way: the Job is not done yet.
-            Phase::Answered => {
-                self.lines.push(Line::User(said.text.clone()));
-                self.think(at)
-            }
             // Providers want tool results right after the calls: the model hears it after them.
             Phase::Acting { .. } => {
                 self.heard.push(said.text.clone());
@@ -86,8 +85,10 @@ impl Run {
             }
             // Whoever writes instead of answering has answered.
             Phase::Asking { .. } => self.proceed(at, Outcome::Ok(serde_json::json!({ "message": said.text }))),
-            Phase::Ended(_) => {
+            // It came while the last turn was under way, or later: whoever asks for more grants more.
+            Phase::Answered | Phase::Ended(_) => {
                 self.used = Used::default();
+                self.active_since = Some(at);
                 self.lines.push(Line::User(said.text.clone()));
                 self.think(at)
             }
