@@ -88,7 +88,11 @@ impl Providers {
         };
         for model in route::fallbacks(&self.settings, request.model) {
             match self.ask_one(&TurnRequest { model, ..request }).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // Somebody else is paid now: the operator should know.
+                    tracing::warn!(code = failed.code, "{model} answers as a fallback: {}", failed.message);
+                    return Ok(answer);
+                }
                 Err(failure) => {
                     tracing::warn!(code = failure.code, "fallback failed as well: {}", failure.message);
                     // The run rests and tries again if anybody may answer then.

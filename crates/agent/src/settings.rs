@@ -172,7 +172,38 @@ impl ModelSettings {
                 .map_err(|(key, problem)| error(format!("providers.{service}.{key}"), problem))?;
             services.extend(endpoint.map(|endpoint| (service, endpoint)));
         }
-        Ok(Self { services, models: part(table, "models", file)?, defaults: part(table, "models_default", file)? })
+        let read =
+            Self { services, models: part(table, "models", file)?, defaults: part(table, "models_default", file)? };
+        match read.flaw() {
+            Some((key, problem)) => Err(error(key, problem.to_owned())),
+            None => Ok(read),
+        }
+    }
+}
+
+impl ModelSettings {
+    /// A setting with which no turn could succeed, or no bill be right.
+    fn flaw(&self) -> Option<(String, &'static str)> {
+        let bounds = [
+            ("idle_timeout_secs", self.defaults.idle_timeout_secs),
+            ("turn_timeout_secs", self.defaults.turn_timeout_secs),
+            ("max_answer_bytes", self.defaults.max_answer_bytes),
+            ("max_output_tokens", self.defaults.max_output_tokens.map_or(1, u64::from)),
+        ];
+        if let Some((key, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
+            return Some((format!("models_default.{key}"), "expected at least 1"));
+        }
+        self.models.iter().find_map(|(name, row)| {
+            let prices = [row.input_price, row.output_price, row.cached_price];
+            let wrong = prices.into_iter().flatten().any(|price| !price.is_finite() || price < 0.0);
+            if wrong {
+                Some((format!("models.{name}"), "expected prices of 0 or more"))
+            } else if row.fallbacks.contains(name) {
+                Some((format!("models.{name}.fallbacks"), "expected other names than its own"))
+            } else {
+                None
+            }
+        })
     }
 }
 

@@ -83,6 +83,7 @@ impl Demo {
         let (listener, address) = listen(&config.listen).await?;
         let settings = std::mem::take(&mut config.models);
         let build = bundle::config(&settings)?;
+        let reachable = bundle::reaches(&settings);
         let found = if self.recorded {
             None
         } else {
@@ -91,7 +92,7 @@ impl Demo {
                 () = signals.next() => return self.stopped(folder),
             }
         };
-        let (model, recorded, said) = choose(found)?;
+        let (model, recorded, said) = choose(found, reachable)?;
         let house = House::open(&config, None).await?;
         let key = house.new_key.clone().unwrap_or_default();
         let running = house.start(config, model, listener)?;
@@ -162,11 +163,17 @@ impl Demo {
 }
 
 /// The model to use, whether it only plays a recording, and what to tell about it.
-fn choose(found: Option<Found>) -> anyhow::Result<(Arc<dyn Model>, bool, String)> {
-    if let Some(found) = found.filter(|found| !found.providers.is_empty()) {
+fn choose(found: Option<Found>, reachable: bool) -> anyhow::Result<(Arc<dyn Model>, bool, String)> {
+    let found = found.filter(|found| !found.providers.is_empty());
+    let hint = if found.is_some() && !reachable {
+        " To let your own server do it, name one of its models in errand.toml: [models.\"claude-sonnet-4-6\"] use = \"…\"."
+    } else {
+        ""
+    };
+    if let Some(found) = found.filter(|_| reachable) {
         return Ok((Arc::new(found.providers), false, found.said));
     }
-    let said = "Recorded turns, no model. The tools, files, journal, question and stream are live.".to_owned();
+    let said = format!("Recorded turns, no model. The tools, files, journal, question and stream are live.{hint}");
     Ok((Arc::new(RecordedModel::new(bundle::recording()?)), true, said))
 }
 

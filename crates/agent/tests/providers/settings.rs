@@ -69,6 +69,9 @@ fn mistakes_are_named_with_file_and_key() {
         ("[providers.openai]\napi_key_env = \"A\"\napi_key = \"b\"", "providers.openai.api_key_env"),
         ("[models.\"a\"]\ninput_price = \"dear\"", "models.a.input_price"),
         ("[models_default]\nretries = 3", "models_default.retries"),
+        ("[models_default]\nidle_timeout_secs = 0", "models_default.idle_timeout_secs"),
+        ("[models.\"a\"]\noutput_price = -1.0", "models.a"),
+        ("[models.\"a\"]\nfallbacks = [\"b\", \"a\"]", "models.a.fallbacks"),
     ];
     for (toml, key) in mistakes {
         let error = read(toml, &[]).unwrap_err();

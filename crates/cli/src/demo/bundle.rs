@@ -37,6 +37,12 @@ pub(super) fn config(settings: &ModelSettings) -> anyhow::Result<Box<RawValue>> 
     Ok(to_raw_value(&config)?)
 }
 
+/// Whether these settings reach a model under a name that the demo knows. A compatible server of the operator's own has names of its own.
+pub(super) fn reaches(settings: &ModelSettings) -> bool {
+    let only_compatible = settings.services.keys().all(|service| *service == Service::Compatible);
+    settings.services.is_empty() || !only_compatible || settings.models.contains_key("claude-sonnet-4-6")
+}
+
 /// The turns that a model would give, for both answers to the question.
 pub(super) fn recording() -> anyhow::Result<Recording> {
     serde_json::from_str(include_str!("../../demo/recording.json")).context("the bundled recording")
