@@ -46,13 +46,7 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
     if let Some(limit) = limit {
         body[if reasons { "max_completion_tokens" } else { "max_tokens" }] = json!(limit);
     }
-    let knobs = knobs(route, sampling);
-    if let Some(temperature) = knobs.temperature {
-        body["temperature"] = json!(temperature);
-    }
-    if let Some(top_p) = knobs.top_p {
-        body["top_p"] = json!(top_p);
-    }
+    knobs(route, sampling).write(&mut body);
     body
 }
 

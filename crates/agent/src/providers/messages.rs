@@ -40,13 +40,7 @@ pub(super) fn body(request: &TurnRequest<'_>, route: &Route<'_>, turns: Vec<Turn
             .map(|tool| json!({ "name": tool.name, "description": tool.description, "input_schema": tool.parameters }));
         body["tools"] = tools.collect();
     }
-    let knobs = knobs(route, request.sampling);
-    if let Some(temperature) = knobs.temperature {
-        body["temperature"] = json!(temperature);
-    }
-    if let Some(top_p) = knobs.top_p {
-        body["top_p"] = json!(top_p);
-    }
+    knobs(route, request.sampling).write(&mut body);
     body
 }
 

@@ -4,6 +4,7 @@
 //! nowhere else; each wire only gives what it gets from here its own field names.
 
 use domain::builds::Sampling;
+use serde_json::Value;
 
 use super::route::{Route, Wire};
 use crate::settings::Service;
@@ -13,6 +14,17 @@ use crate::settings::Service;
 pub(super) struct Knobs {
     pub(super) temperature: Option<f64>,
     pub(super) top_p: Option<f64>,
+}
+
+impl Knobs {
+    /// Puts both into a body that calls them by these names, as all wires but Gemini's do.
+    pub(super) fn write(self, body: &mut Value) {
+        for (name, knob) in [("temperature", self.temperature), ("top_p", self.top_p)] {
+            if let Some(value) = knob {
+                body[name] = value.into();
+            }
+        }
+    }
 }
 
 /// How many of the two a model takes at once.
