@@ -30,6 +30,9 @@ const PATH_MAX: usize = 16 * 1024;
 pub(crate) const PLACES: usize = 32;
 /// How long an upload waits for its turn before its client is asked to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one may take to arrive: a stalled client gives its place back. Far below the time that an expired sandbox is left alone, so that no file
+/// is written into one that is gone.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// A file to store, and where.
 pub(crate) struct Upload {
@@ -47,7 +50,20 @@ impl Upload {
         if declared_length(request.headers()).is_some_and(|length| length > most as u64) {
             return Err(too_large());
         }
-        if is_form { Self::from_form(request, path).await } else { Self::from_body(request.into_body(), path).await }
+        let reading = async {
+            if is_form {
+                Self::from_form(request, path).await
+            } else {
+                Self::from_body(request.into_body(), path).await
+            }
+        };
+        let read = tokio::time::timeout(LONGEST, reading).await;
+        read.unwrap_or_else(|_| {
+            Err(ApiError::InvalidRequest(format!(
+                "The file did not arrive within {} s. Send it again.",
+                LONGEST.as_secs()
+            )))
+        })
     }
 
     async fn from_body(body: Body, path: Option<String>) -> Result<Self, ApiError> {

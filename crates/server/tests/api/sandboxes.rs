@@ -176,6 +176,18 @@ async fn so_many_uploads_are_taken_at_once_and_the_next_is_asked_to_come_back() 
 }
 
 #[tokio::test]
+async fn an_upload_that_stalls_is_given_up() {
+    let house = House::new().await;
+    let path = format!("{}?path=a.csv", sandbox(&house).await);
+    let stalled = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    // From here on the clock leaps to whatever is waited for.
+    tokio::time::pause();
+    let message =
+        house.post_bytes(KEY, &path, "text/csv", Body::from_stream(stalled)).await.refusal(400, "invalid_request");
+    assert!(message.contains("within 120 s"), "{message}");
+}
+
+#[tokio::test]
 async fn trouble_with_files_is_told_without_its_details() {
     let house = House::new().await;
     let files = sandbox(&house).await;
