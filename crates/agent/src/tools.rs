@@ -19,7 +19,9 @@ mod write;
 
 use std::sync::LazyLock;
 
+use domain::RunId;
 use domain::turns::{Outcome, Replay, ToolCall, ToolSpec};
+use futures_util::future::BoxFuture;
 
 use crate::workspace::Workspace;
 use pdf::PdfReader;
@@ -29,6 +31,18 @@ use pdf::PdfReader;
 pub struct Toolbox {
     workspace: Workspace,
     pdf: PdfReader,
+}
+
+/// Tools that are not everybody's: what an operator or a test adds to the built-in ones.
+pub trait MoreTools: Send + Sync + 'static {
+    /// As models see them.
+    fn specs(&self) -> Vec<ToolSpec>;
+
+    /// What may be done after a crash with a call of this name; `None`: there is no such tool here.
+    fn replay(&self, name: &str) -> Option<Replay>;
+
+    /// Does what the call asks. Errors are an [`Outcome::Error`] that says what to do instead. Dropping the future abandons the call.
+    fn call<'a>(&'a self, run: RunId, call: &'a ToolCall) -> BoxFuture<'a, Outcome>;
 }
 
 /// What a tool gives back, or what the model should know instead.

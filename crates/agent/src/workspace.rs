@@ -45,6 +45,8 @@ struct Shared {
     root: PathBuf,
     quota: Quota,
     turns: [Mutex<()>; TURNS],
+    /// Where this process's new contents wait.
+    incoming_folder: String,
     incoming: AtomicU64,
 }
 
@@ -66,8 +68,18 @@ impl Workspaces {
     pub fn with_quota(root: PathBuf, quota: Quota) -> Self {
         // What cannot be removed only takes space: writing never reuses a name that exists.
         let _ = std::fs::remove_dir_all(root.join(INCOMING));
+        Self::over(root, quota, INCOMING.to_owned())
+    }
+
+    /// As [`Self::with_quota`], where other nodes write beneath the same root: nothing of theirs is touched. `node` is a plain name that no
+    /// other node has.
+    pub fn shared(root: PathBuf, quota: Quota, node: &str) -> Self {
+        Self::over(root, quota, format!("{INCOMING}-{node}"))
+    }
+
+    fn over(root: PathBuf, quota: Quota, incoming_folder: String) -> Self {
         let turns = std::array::from_fn(|_| Mutex::new(()));
-        Self { shared: Arc::new(Shared { root, quota, turns, incoming: AtomicU64::new(0) }) }
+        Self { shared: Arc::new(Shared { root, quota, turns, incoming_folder, incoming: AtomicU64::new(0) }) }
     }
 
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
@@ -146,7 +158,7 @@ impl Workspace {
         let new_names = missing.len() + usize::from(replaced.is_none());
         self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), bytes.len() as u64).map_err(failed)??;
         let folder = beneath::make(nearest, missing, path)?;
-        let incoming = self.shared.make(INCOMING).map_err(failed)?;
+        let incoming = self.shared.make(&self.shared.incoming_folder).map_err(failed)?;
         let temporary = format!("{}-{}", std::process::id(), self.shared.incoming.fetch_add(1, Ordering::Relaxed));
         beneath::replace(&incoming, &temporary, &folder, name, bytes).map_err(failed)
     }

@@ -1,10 +1,17 @@
 //! The real clock, ids and chance, as the product has them, so that their cost is in the figures.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::{Ambient, Timestamp};
+use storage::Clock;
 use uuid::{ContextV7, Uuid};
+
+/// The time of a database file's leases.
+pub(crate) fn clock() -> Clock {
+    let ambient = SystemAmbient::new();
+    Arc::new(move || ambient.now())
+}
 
 /// This machine's.
 pub(crate) struct SystemAmbient(Mutex<ContextV7>);
@@ -21,6 +28,10 @@ impl Ambient for SystemAmbient {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.now().0).unwrap_or(0)
     }
 
     fn id(&self, at: Timestamp) -> Uuid {

@@ -50,7 +50,7 @@ pub(crate) fn config() -> anyhow::Result<String> {
 /// Makes the schema, a team, its key and `count` agents with a Build each.
 pub(crate) async fn fill(dir: &Path, count: u32) -> anyhow::Result<Seeded> {
     let ambient = SystemAmbient::new();
-    let db = Db::open(&Settings::new(database(dir)))?;
+    let db = Db::open(&Settings::new(database(dir), crate::ambient::clock()))?;
     let now = ambient.now();
     db.migrate(MIGRATIONS, now.0).await?;
     let team = TeamId(ambient.id(now));

@@ -35,7 +35,7 @@ pub(crate) struct Wired {
 
 /// Starts a whole server on a filled data folder, on a free port.
 pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize) -> anyhow::Result<Wired> {
-    let db = Db::open(&Settings::new(database(dir)))?;
+    let db = Db::open(&Settings::new(database(dir), crate::ambient::clock()))?;
     let bell = Bell::default();
     let ambient: Arc<dyn Ambient> = Arc::new(SystemAmbient::new());
     let engine = Engine::start(Parts {
@@ -44,6 +44,7 @@ pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize)
         ambient: Arc::clone(&ambient),
         model,
         workspaces: Workspaces::new(dir.join("sandboxes")),
+        more_tools: None,
         pdf: PdfReader::new(std::env::current_exe()?),
         limits: Limits::default(),
         settings: engine::Settings { concurrency, ..engine::Settings::default() },
@@ -54,6 +55,7 @@ pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize)
         ambient,
         files: Arc::new(NoFiles),
         defaults: Defaults::default(),
+        api: true,
         ready: Arc::new(AtomicBool::new(true)),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -1,30 +1,83 @@
 //! The real clock, ids and chance: the one place of the whole program that reads them. Everybody else is handed an [`Ambient`].
+//!
+//! The clock of a node runs by itself, on the machine's steady clock, and *follows* another: the database server's, or where there is none the
+//! machine's wall clock. It is never more than [`SLEW`] faster or slower than it should be, so that a wall clock that is set by an hour ends no
+//! lease and no pause early.
 
 use std::process::abort;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::{Ambient, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 use uuid::{ContextV7, Uuid};
+
+/// A twentieth: an hour is caught up within a day.
+const SLEW: u64 = 20;
 
 /// This machine's.
 pub(crate) struct SystemAmbient {
     /// Counts within a millisecond, so that ids made one after the other sort in that order.
     counter: Mutex<ContextV7>,
+    /// What is added to the steady clock to get the time.
+    offset: AtomicI64,
+    /// When it last followed, on the steady clock.
+    followed: AtomicU64,
 }
 
 impl SystemAmbient {
-    /// Starts counting.
+    /// Starts counting, at the wall clock's time.
     pub(crate) fn new() -> Self {
-        Self { counter: Mutex::new(ContextV7::new()) }
+        let ambient =
+            Self { counter: Mutex::new(ContextV7::new()), offset: AtomicI64::new(0), followed: AtomicU64::new(0) };
+        ambient.set(wall());
+        ambient
+    }
+
+    /// Takes this for the time at once: at a start, before anybody has asked.
+    pub(crate) fn set(&self, time: Timestamp) {
+        let steady = self.steady_ms();
+        self.offset.store(time.0.saturating_sub_unsigned(steady), Ordering::Relaxed);
+        self.followed.store(steady, Ordering::Relaxed);
+    }
+
+    /// Comes nearer to this time, the slower the farther away it is. Answers how far it was ahead of it, in milliseconds.
+    pub(crate) fn follow(&self, time: Timestamp) -> i64 {
+        let steady = self.steady_ms();
+        let since = steady.saturating_sub(self.followed.swap(steady, Ordering::Relaxed));
+        let behind = time.0.saturating_sub(self.now().0);
+        let most = i64::try_from(since / SLEW).unwrap_or(i64::MAX);
+        self.offset.fetch_add(behind.clamp(-most, most), Ordering::Relaxed);
+        -behind
+    }
+
+    /// [`Self::follow`] the machine's own wall clock.
+    pub(crate) fn follow_the_wall(&self) -> i64 {
+        self.follow(wall())
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else asks")]
+fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 impl Ambient for SystemAmbient {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else asks")]
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        let steady = i64::try_from(self.steady_ms()).unwrap_or(i64::MAX);
+        Timestamp(steady.saturating_add(self.offset.load(Ordering::Relaxed)))
+    }
+
+    /// Goes on while the machine sleeps, where the system has such a clock: a lease does not wait for a laptop to be opened again.
+    fn steady_ms(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let time = clock_gettime(clock);
+        u64::try_from(time.tv_sec * 1_000 + time.tv_nsec / 1_000_000).unwrap_or(0)
     }
 
     fn id(&self, at: Timestamp) -> Uuid {
@@ -47,6 +100,21 @@ impl Ambient for SystemAmbient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_followed_slowly() {
+        let ambient = SystemAmbient::new();
+        let before = ambient.now();
+        let ahead = ambient.follow(Timestamp(before.0 - 3_600_000));
+        assert!((3_600_000..3_601_000).contains(&ahead), "{ahead}");
+        let after = ambient.now();
+        assert!(after.0 - before.0 < 1_000 && before.0 - after.0 < 1_000, "it did not jump");
+        // As if a minute had passed since: a twentieth of it may be caught up.
+        ambient.followed.store(ambient.steady_ms().saturating_sub(60_000), Ordering::Relaxed);
+        ambient.follow(Timestamp(before.0 + 3_600_000));
+        let caught = ambient.now().0 - after.0;
+        assert!((2_900..3_200).contains(&caught), "{caught}");
+    }
 
     #[test]
     fn ids_begin_with_their_time_and_sort_as_they_were_made() {

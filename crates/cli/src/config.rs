@@ -16,6 +16,7 @@ use clap::Args;
 use domain::builds::Defaults;
 use domain::limits::Limits;
 use serde::Deserialize;
+use storage::PostgresSettings;
 
 /// The file that is read when nobody names one and it is there.
 const USUAL_FILE: &str = "errand.toml";
@@ -26,7 +27,7 @@ pub(crate) struct Place {
     /// The folder for database and files [default: ./errand-data]
     #[arg(long, global = true, env = "ERRAND_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Another place for the database: sqlite:PATH. Without it, errand.db in the data folder.
+    /// Another place for the database: sqlite:PATH, or postgres://… for many nodes. Without it, errand.db in the data folder.
     #[arg(long, global = true, env = "ERRAND_DATABASE_URL", value_name = "URL")]
     database_url: Option<String>,
     /// The settings [default: ./errand.toml if it is there]
@@ -41,8 +42,10 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// The folder for everything that is kept.
     pub(crate) data_dir: PathBuf,
-    /// The database file.
-    pub(crate) database: PathBuf,
+    /// Where the database is.
+    pub(crate) database: Database,
+    /// The folder of the sandboxes.
+    pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
     pub(crate) grace: Duration,
     /// Section `[engine]`.
@@ -57,6 +60,31 @@ pub(crate) struct Config {
     pub(crate) models: ModelSettings,
 }
 
+/// Where everything but files is kept.
+#[derive(Clone)]
+pub(crate) enum Database {
+    /// In a file of this machine, which one server has for itself.
+    Sqlite(PathBuf),
+    /// On a server that many nodes share.
+    Postgres(PostgresSettings),
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never with the password.
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(settings) => f.write_str(&settings.place()),
+        }
+    }
+}
+
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -64,7 +92,8 @@ struct File {
     server: ServerPart,
     engine: engine::Settings,
     limits: Limits,
-    sandboxes: Quota,
+    database: DatabasePart,
+    sandboxes: SandboxesPart,
     browsing: BrowsingPart,
     // Read again by `ModelSettings`, which knows what they may hold.
     #[serde(rename = "providers")]
@@ -82,6 +111,36 @@ struct ServerPart {
     data_dir: PathBuf,
     database_url: Option<String>,
     grace_secs: u64,
+}
+
+/// How a PostgreSQL server is used.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DatabasePart {
+    connections: usize,
+    transaction_pooler: bool,
+}
+
+impl Default for DatabasePart {
+    fn default() -> Self {
+        Self { connections: 8, transaction_pooler: false }
+    }
+}
+
+/// Where sandboxes are, and what one may hold.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SandboxesPart {
+    folder: Option<PathBuf>,
+    entries: usize,
+    bytes: u64,
+}
+
+impl Default for SandboxesPart {
+    fn default() -> Self {
+        let Quota { entries, bytes } = Quota::default();
+        Self { folder: None, entries, bytes }
+    }
 }
 
 /// What a v2 config without a usable `models.browsing` gets (contract C1).
@@ -140,18 +199,19 @@ impl Config {
         })?;
         let data_dir = place.data_dir.clone().unwrap_or(file.server.data_dir);
         let database = match place.database_url.as_deref().or(file.server.database_url.as_deref()) {
-            Some(url) => check::sqlite_path(url)?,
-            None => data_dir.join("errand.db"),
+            Some(url) => check::database(url, file.database.connections, file.database.transaction_pooler, name)?,
+            None => Database::Sqlite(data_dir.join("errand.db")),
         };
         let browsing = file.browsing;
         Ok(Self {
             listen: listen.unwrap_or(file.server.listen),
+            sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
             data_dir,
             database,
             grace: Duration::from_secs(file.server.grace_secs),
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
-            quota: file.sandboxes,
+            quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             models: ModelSettings::read(&table, name, env)?,
@@ -175,11 +235,11 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let text = "[server]\nlisten = \"h:1\"\ndata_dir = \"a\"\ngrace_secs = 3\n[limits]\nturns = 7\n";
         let config = read(text).unwrap();
-        assert_eq!((config.listen.as_str(), config.database.to_str()), ("h:1", Some("a/errand.db")));
+        assert_eq!((config.listen.as_str(), config.database.to_string().as_str()), ("h:1", "a/errand.db"));
         assert_eq!((config.grace, config.limits.turns), (Duration::from_secs(3), 7));
         let place = Place { data_dir: Some("b".into()), ..Place::default() };
         let config = Config::read(text, "errand.toml", &place, Some("h:2".to_owned()), &|_| None).unwrap();
-        assert_eq!((config.listen.as_str(), config.database.to_str()), ("h:2", Some("b/errand.db")));
+        assert_eq!((config.listen.as_str(), config.database.to_string().as_str()), ("h:2", "b/errand.db"));
     }
 
     #[test]

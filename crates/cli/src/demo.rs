@@ -37,7 +37,7 @@ use crate::paint::{self, Paint};
 use crate::serve::{Log, environment, listen};
 use crate::signals::Signals;
 use crate::transcript::Transcript;
-use crate::wire::House;
+use crate::wire::{House, Role};
 
 /// How long the demo's last steps may take to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ impl Demo {
         let (model, recorded, said) = choose(found, reachable)?;
         let house = House::open(&config, None).await?;
         let key = house.new_key.clone().unwrap_or_default();
-        let running = house.start(config, model, listener)?;
+        let running = house.start(config, Role::All, model, listener)?;
         let api = Api::new(&format!("http://{address}"), &key)?;
         paint::print(&format!(
             "\n{}\n{}\n",

@@ -11,7 +11,7 @@ use storage::{Db, MIGRATIONS, teams};
 
 use crate::ambient::SystemAmbient;
 use crate::client::Failure;
-use crate::config::{Config, Place};
+use crate::config::{Config, Database, Place};
 use crate::serve::environment;
 use crate::{paint, table, wire};
 
@@ -48,13 +48,12 @@ impl Keys {
     /// Does it.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.place, None, &environment)?;
-        if !config.database.exists() {
-            anyhow::bail!(
-                "{}: no database there; `errand serve` makes it at its first start",
-                config.database.display()
-            );
+        if let Database::Sqlite(path) = &config.database
+            && !path.exists()
+        {
+            anyhow::bail!("{}: no database there; `errand serve` makes it at its first start", path.display());
         }
-        let db = wire::open_database(&config.database)?;
+        let (db, _) = wire::open_database(&config.database).await?;
         let shown = act(&db, self.action, self.json).await;
         db.close().await;
         paint::print(&shown?)?;

@@ -17,6 +17,8 @@ mod demo;
 mod follow;
 mod hints;
 mod keys;
+#[cfg(feature = "faults")]
+mod ledger;
 mod paint;
 mod runs;
 mod sandboxes;

@@ -11,10 +11,10 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{Config, Place};
+use crate::config::{Config, Database, Place};
 use crate::paint;
 use crate::signals::Signals;
-use crate::wire::House;
+use crate::wire::{House, Role};
 
 /// Serve the API and run Jobs.
 ///
@@ -24,6 +24,9 @@ pub(crate) struct Serve {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "ERRAND_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
+    /// What this node does, where several share a PostgreSQL database
+    #[arg(long, env = "ERRAND_ROLE", value_enum, default_value = "all")]
+    role: Role,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -62,16 +65,20 @@ impl Serve {
         // A new key is shown at once: whatever happens from here on, it is not made again.
         paint::print(&greeting(&config, address, house.new_key.as_deref()))?;
         let models = std::mem::take(&mut config.models);
+        // A node that runs no Jobs needs no models; looking for them on this machine's ports would only delay it.
+        let ports: &[(u16, &str)] = if self.role == Role::Api { &[] } else { &USUAL_PORTS };
         let found = tokio::select! {
-            found = discover::discover(models, &USUAL_PORTS, Some(address.port())) => found?,
+            found = discover::discover(models, ports, Some(address.port())) => found?,
             () = signals.next() => {
                 house.close().await;
                 return Ok(ExitCode::SUCCESS);
             }
         };
-        paint::print(&models_line(&found.said))?;
+        if self.role != Role::Api {
+            paint::print(&models_line(&found.said))?;
+        }
         let grace = config.grace;
-        let mut running = house.start(config, Arc::new(found.providers), listener)?;
+        let mut running = house.start(config, self.role, Arc::new(found.providers), listener)?;
         tokio::select! {
             () = signals.next() => {}
             error = running.failed() => return Err(error),
@@ -101,7 +108,10 @@ fn greeting(config: &Config, address: SocketAddr, new_key: Option<&str>) -> Stri
     let mut lines = vec![
         format!("Errand {}", env!("CARGO_PKG_VERSION")),
         format!("  API     http://{address}/v1"),
-        format!("  Data    {}", config.data_dir.display()),
+        match &config.database {
+            Database::Sqlite(_) => format!("  Data    {}", config.data_dir.display()),
+            shared @ Database::Postgres(_) => format!("  Data    {shared}, files in {}", config.sandboxes.display()),
+        },
     ];
     if let Some(key) = new_key {
         lines.push(format!("  Key     {key}"));

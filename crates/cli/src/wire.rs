@@ -11,24 +11,42 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::models::Model;
+use agent::tools::MoreTools;
 use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use anyhow::Context;
+use clap::ValueEnum;
 use domain::api_keys::{self, ApiKey};
 use domain::{Ambient, ApiKeyId, TeamId, Timestamp};
 use engine::Engine;
-use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, teams, work};
+use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, teams, work};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::ambient::SystemAmbient;
-use crate::config::Config;
+use crate::config::{Config, Database};
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Serve the API and run Jobs.
+    All,
+    /// Serve the API only.
+    Api,
+    /// Run Jobs only; it listens for the probes /healthz and /readyz.
+    Worker,
+}
+
+/// How often the clock is compared.
+const SYNC: Duration = Duration::from_secs(5);
+/// Further away than this is worth a warning, in milliseconds.
+const FAR_MS: i64 = 1_000;
 
 /// An opened data folder, with nothing running on it yet.
 pub(crate) struct House {
     db: Db,
-    ambient: Arc<dyn Ambient>,
+    ambient: Arc<SystemAmbient>,
     locks: Vec<DataLock>,
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
@@ -37,7 +55,8 @@ pub(crate) struct House {
 /// A server at work.
 pub(crate) struct Running {
     db: Db,
-    engine: Engine,
+    engine: Option<Engine>,
+    aside: [JoinHandle<()>; 2],
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -55,17 +74,16 @@ impl House {
         }
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
-        let locks = take_locks(folder, &config.database)?;
-        let db = open_database(&config.database)?;
-        warn_if_shared(folder);
-        if !config.database.starts_with(folder) {
-            warn_if_shared(&config.database);
-        }
-        let ambient = Arc::new(SystemAmbient::new());
+        let (db, ambient, locks) = open_alone(config).await?;
         let now = ambient.now();
+        faults::point("start.opened");
         db.migrate(MIGRATIONS, now.0).await?;
-        // The locks are ours, so whoever held these claims is gone.
-        db.write(async move |tx| work::free_all(tx, now).await).await?;
+        faults::point("start.migrated");
+        if !db.is_shared() {
+            // The locks are ours, so whoever held these claims is gone.
+            db.write(async move |tx| work::free_all(tx).await).await?;
+        }
+        faults::point("start.freed");
         let mut fresh = [0; 32];
         ambient.random(&mut fresh);
         let new = NewKey {
@@ -76,6 +94,7 @@ impl House {
         };
         let own = own_key.map(str::to_owned);
         let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
+        faults::point("start.admitted");
         Ok(Self { db, ambient, locks, new_key })
     }
 
@@ -84,21 +103,39 @@ impl House {
         self.db.close().await;
     }
 
-    /// Starts engine and server.
-    pub(crate) fn start(self, config: Config, model: Arc<dyn Model>, listener: TcpListener) -> anyhow::Result<Running> {
+    /// Starts what the role asks for.
+    pub(crate) fn start(
+        self,
+        config: Config,
+        role: Role,
+        model: Arc<dyn Model>,
+        listener: TcpListener,
+    ) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, .. } = self;
-        let workspaces = Workspaces::with_quota(config.data_dir.join("sandboxes"), config.quota);
+        let workspaces = if db.is_shared() {
+            let node = ambient.id(ambient.now()).simple().to_string();
+            Workspaces::shared(config.sandboxes, config.quota, &node)
+        } else {
+            Workspaces::with_quota(config.sandboxes, config.quota)
+        };
         let bell = Bell::default();
-        let engine = Engine::start(engine::Parts {
+        let aside = [
+            tokio::spawn(keep_time(db.clone(), Arc::clone(&ambient))),
+            tokio::spawn(hints::carry(db.clone(), bell.clone())),
+        ];
+        let ambient: Arc<dyn Ambient> = ambient;
+        let parts = engine::Parts {
             db: db.clone(),
             bell: bell.clone(),
             ambient: Arc::clone(&ambient),
             model,
             workspaces: workspaces.clone(),
+            more_tools: more_tools(),
             pdf: PdfReader::new(own_program()?),
             limits: config.limits,
             settings: config.engine,
-        });
+        };
+        let engine = (role != Role::Api).then(|| Engine::start(parts));
         let ready = Arc::new(AtomicBool::new(true));
         let app = server::App {
             db: db.clone(),
@@ -106,6 +143,7 @@ impl House {
             ambient,
             files: Arc::new(workspaces),
             defaults: config.defaults,
+            api: role != Role::Worker,
             ready: Arc::clone(&ready),
         };
         let (stop, stopped) = oneshot::channel();
@@ -114,7 +152,7 @@ impl House {
             let _ = stopped.await;
         };
         let serving = tokio::spawn(server::serve(listener, app, stopped));
-        Ok(Running { db, engine, ready, stop, serving, _locks: locks })
+        Ok(Running { db, engine, aside, ready, stop, serving, _locks: locks })
     }
 }
 
@@ -131,11 +169,16 @@ impl Running {
     /// Ends in good order: not ready, no new claims, steps in flight end within `grace`, connections, database.
     pub(crate) async fn close(self, grace: Duration) {
         self.ready.store(false, Ordering::Relaxed);
-        self.engine.drain(grace).await;
+        if let Some(engine) = self.engine {
+            engine.drain(grace).await;
+        }
         // It may be gone already.
         let _ = self.stop.send(());
         if let Err(error) = self.serving.await.unwrap_or_else(|broken| Err(io::Error::other(broken))) {
             tracing::error!(%error, "the server did not end in good order");
+        }
+        for task in self.aside {
+            task.abort();
         }
         self.db.close().await;
     }
@@ -151,6 +194,7 @@ struct NewKey {
 
 /// Sees to it that there is a team and a valid key; answers a key that was made.
 async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Option<String>, StoreError> {
+    teams::hold(tx).await?;
     let team = if let Some(team) = teams::first(tx).await? {
         team
     } else {
@@ -197,12 +241,65 @@ fn take_locks(folder: &Path, database: &Path) -> anyhow::Result<Vec<DataLock>> {
     Ok(locks)
 }
 
-/// Opens the database file, whose schema is still to be looked at. One that is not there is made for its owner only; SQLite gives the files that it
-/// puts beside it the same mode.
-pub(crate) fn open_database(path: &Path) -> anyhow::Result<Db> {
-    let name = || path.display().to_string();
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path).with_context(name)?;
-    Db::open(&Settings::new(path)).with_context(name)
+/// Opens the database for a server: on SQLite for it alone.
+async fn open_alone(config: &Config) -> anyhow::Result<(Db, Arc<SystemAmbient>, Vec<DataLock>)> {
+    let folder = &config.data_dir;
+    let locks = match &config.database {
+        Database::Sqlite(path) => take_locks(folder, path)?,
+        Database::Postgres(_) => vec![DataLock::take(folder)?],
+    };
+    let (db, ambient) = open_database(&config.database).await?;
+    warn_if_shared(folder);
+    if let Database::Sqlite(path) = &config.database
+        && !path.starts_with(folder)
+    {
+        warn_if_shared(path);
+    }
+    Ok((db, ambient, locks))
+}
+
+/// Opens a database, whose schema is still to be looked at, and a clock that follows its time. A file that is not there is made for its owner
+/// only; SQLite gives the files that it puts beside it the same mode.
+pub(crate) async fn open_database(database: &Database) -> anyhow::Result<(Db, Arc<SystemAmbient>)> {
+    let ambient = Arc::new(SystemAmbient::new());
+    let db = match database {
+        Database::Sqlite(path) => {
+            let name = || path.display().to_string();
+            OpenOptions::new().append(true).create(true).mode(0o600).open(path).with_context(name)?;
+            let clock = Arc::clone(&ambient);
+            Db::open(&Settings::new(path, Arc::new(move || clock.now()))).with_context(name)?
+        }
+        Database::Postgres(settings) => {
+            let db = Db::connect(settings.clone()).await.with_context(|| settings.place())?;
+            ambient.set(work::time(&db).await?);
+            db
+        }
+    };
+    Ok((db, ambient))
+}
+
+/// Keeps this node's clock by the database's, or by the wall where the database has none of its own.
+async fn keep_time(db: Db, ambient: Arc<SystemAmbient>) {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(SYNC).await;
+        let ahead = if db.is_shared() {
+            match work::time(&db).await {
+                Ok(time) => ambient.follow(time),
+                Err(error) => {
+                    tracing::debug!(%error, "the database does not tell the time");
+                    continue;
+                }
+            }
+        } else {
+            ambient.follow_the_wall()
+        };
+        let far = ahead.abs() > FAR_MS;
+        if far && !told {
+            tracing::warn!(ahead_ms = ahead, "the clock was set: this server's own time comes nearer slowly");
+        }
+        told = far;
+    }
 }
 
 /// Says so if others on this machine could get at what is kept: an operator may want that, and is the only one who can change it.
@@ -225,6 +322,17 @@ pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
 pub(crate) fn install_tls() {
     // An error only means that it was chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Tools beside the built-in ones: in this version only the fault suites have one.
+#[cfg(not(feature = "faults"))]
+fn more_tools() -> Option<Arc<dyn MoreTools>> {
+    None
+}
+
+#[cfg(feature = "faults")]
+fn more_tools() -> Option<Arc<dyn MoreTools>> {
+    crate::ledger::tools()
 }
 
 /// This very program, also after an upgrade has put another one in its place.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Active milliseconds: from a claim to the next wait or end. Waiting for a person is free.
     pub wall_ms: u64,
+    /// Milliseconds that one tool call may take. Longer, and it is given up: its outcome is unknown unless it is safe to repeat.
+    pub tool_ms: u64,
     /// Tries of one model turn before the run fails with the provider's own words.
     pub model_tries: u32,
     /// How often a model may be asked again for an answer in the form the Build demands.
@@ -30,6 +32,7 @@ impl Default for Limits {
             tool_calls: 500,
             output_bytes: 8 * 1024 * 1024,
             wall_ms: 2 * 60 * 60 * 1000,
+            tool_ms: 5 * 60 * 1000,
             model_tries: 8,
             repairs: 2,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::StoreError;
-use storage::work::{self, Claimed};
+use storage::work::{self, Claimed, Claiming};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::job;
@@ -14,8 +14,10 @@ use crate::shop::{Held, Pace, Shop, lock};
 
 /// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
 const BATCH: u32 = 64;
-/// The slow poll.
-const POLL: Duration = Duration::from_secs(5);
+/// The slow poll: how late work of another node is found where no bell reaches.
+const POLL: Duration = Duration::from_secs(2);
+/// The next look after one that found something due and got none of it.
+const HELD_BACK: Duration = Duration::from_millis(200);
 /// After a database error, before the next try.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,7 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
             continue;
         }
         tokio::select! {
+            biased;
             _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
             () = shop.parts.bell.work() => {}
             () = tokio::time::sleep(idle) => {}
@@ -52,25 +55,37 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
 /// Claims what is due, one run a place; answers how long nothing will be, unless the bell rings. Without places only runs that are to be
 /// stopped are claimed: they end at once.
 async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Result<Duration, StoreError> {
-    let now = shop.now();
-    let until_due = if places.is_some() { now } else { work::FIRST };
-    let Some(next) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else { return Ok(POLL) };
-    if next > until_due {
+    faults::point("claims.look");
+    let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else { return Ok(POLL) };
+    let is_due = if places.is_some() { due.in_ms == 0 } else { due.stop };
+    if !is_due {
         // Where places are short, a free one is what to wait for, and `take_places` does.
-        let pause = Duration::from_millis(next.ms_since(now)).min(POLL);
-        return Ok(if places.is_some() { pause } else { Duration::ZERO });
+        return Ok(if places.is_some() { Duration::from_millis(due.in_ms).min(POLL) } else { Duration::ZERO });
     }
-    let (token, lease_end) = (shop.parts.ambient.id(now), shop.lease_end(now));
-    let most = places.as_ref().map_or(BATCH, |places| u32::try_from(places.num_permits()).unwrap_or(1));
-    let claiming = shop.parts.db.write(async move |tx| work::claim(tx, token, now, until_due, lease_end, most).await);
-    for claimed in claiming.await? {
-        begin(shop, claimed, places.as_mut().and_then(|places| places.split(1)));
+    let (now, settings) = (shop.now(), &shop.parts.settings);
+    let wanted = Claiming {
+        token: shop.parts.ambient.id(now),
+        now,
+        lease_ms: settings.lease_ms,
+        most: places.as_ref().map_or(BATCH, |places| u32::try_from(places.num_permits()).unwrap_or(1)),
+        stops_only: places.is_none(),
+        team_most: (settings.team_concurrency > 0).then_some(settings.team_concurrency),
+    };
+    let began = shop.parts.ambient.steady_ms();
+    let claimed = shop.parts.db.write(async move |tx| work::claim(tx, wanted).await).await?;
+    faults::point("claims.claimed");
+    let none = claimed.is_empty();
+    for claimed in claimed {
+        begin(shop, claimed, places.as_mut().and_then(|places| places.split(1)), began);
+        faults::point("claims.begun");
     }
-    Ok(Duration::ZERO)
+    // What is due may be held back by its team's bound, or be another node's by now.
+    Ok(if none { HELD_BACK } else { Duration::ZERO })
 }
 
-fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>) {
+fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>, claimed_at: u64) {
     let lease = claimed.lease;
+    let until = claimed_at.saturating_add(shop.parts.settings.lease_ms);
     let shop_of_run = Arc::clone(shop);
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {
@@ -82,7 +97,7 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>
         drop(place);
     });
     // After a pause longer than the lease, this process may claim a run that a task of its own still works on.
-    if let Some(late) = held.insert(lease.run, Held { lease, task: task.abort_handle(), missed: false }) {
+    if let Some(late) = held.insert(lease.run, Held { lease, task: task.abort_handle(), missed: false, until }) {
         late.task.abort();
     }
 }

@@ -4,12 +4,15 @@
 //! `wait.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::models::{Answer, TurnRequest};
 use agent::tools::{self, Toolbox};
 use agent::workspace::Workspace;
 use domain::runs::{Effect, Event, Rules, Run, Status};
-use domain::turns::{Reply, ToolCall};
+use domain::turns::{Outcome, Replay, Reply, ToolCall};
+use faults::{Sabotage, sabotaged};
+use futures_util::FutureExt as _;
 use storage::bell::RunWatch;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
@@ -17,15 +20,32 @@ use storage::{StoreError, journal};
 
 use crate::plan::Plan;
 use crate::shop::{Pace, Shop};
-use crate::unreadable;
+use crate::{leases, unreadable};
 use crate::wait::{Waited, wait};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
 
+/// After a trouble of the store that passes, before the next try.
+const RETRY: Duration = Duration::from_millis(300);
+
 /// Moves a claimed run as far as it goes, then lets go of it.
 pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
-    let outcome = match Job::load(shop, claimed.clone(), placed).await {
+    if claimed.attempt > shop.parts.settings.deaths {
+        // Not even read: reading it may be what kills.
+        return unreadable::quarantine(shop, &claimed).await;
+    }
+    faults::point("job.load");
+    let loaded = loop {
+        match Job::load(shop, claimed.clone(), placed).await {
+            Err(error) if error.passes() && shop.goes_on() => {
+                tracing::warn!(run = %claimed.lease.run, %error, "the run cannot be read now");
+                tokio::time::sleep(RETRY).await;
+            }
+            loaded => break loaded,
+        }
+    };
+    let outcome = match loaded {
         Ok((job, due)) => job.work(due).await,
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
@@ -45,6 +65,8 @@ struct Job<'s> {
     news: RunWatch,
     /// Whether it has a place to work in. Without one it may only end.
     placed: bool,
+    /// What came of a call that was made too early, in a build that does so on purpose.
+    early: Option<Waited<Event>>,
 }
 
 /// Whether the run is still ours to move.
@@ -69,19 +91,32 @@ impl<'s> Job<'s> {
             .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((Self { shop, claimed, plan, workspace, tools, run, news, placed }, due.unwrap_or(Effect::Wait)))
+        Ok((Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None }, due.unwrap_or(Effect::Wait)))
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
+        faults::point("job.loaded");
         let (mut events, mut due) = (self.notes(), due);
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
             if !self.placed || *self.shop.pace.borrow() != Pace::Work {
                 return self.let_go().await;
             }
+            // Nothing leaves under a lease that may be over before it arrives. Whoever claims the run next finds it due as it is.
+            let lease = self.claimed.lease;
+            if matches!(next, Effect::CallModel { .. } | Effect::CallTool(_))
+                && !self.shop.may_act(lease)
+                && !leases::renew_one(self.shop, lease).await
+            {
+                tracing::warn!(run = %lease.run, "the lease cannot be renewed: its worker stops before the next step");
+                return Ok(());
+            }
             let waited = match next {
                 Effect::CallModel { turn } => self.think(turn).await,
-                Effect::CallTool(call) => self.use_tool(&call).await,
+                Effect::CallTool(call) => match self.early.take() {
+                    Some(early) => early,
+                    None => self.use_tool(&call).await,
+                },
                 Effect::Then(event) => Waited::Done(event),
                 // Nothing to do by itself: the commit that said so has let go already.
                 Effect::Sleep(_) | Effect::Wait => return Ok(()),
@@ -104,17 +139,19 @@ impl<'s> Job<'s> {
             instructions: &plan.instructions,
             seed: &plan.seed,
             lines: self.run.lines(),
-            tools: tools::specs(plan.json_object),
+            tools: self.shop.specs(plan.json_object),
             sampling: &plan.sampling,
             json_object: plan.json_object,
             turn,
             people: self.run.people(),
             pictures: &self.workspace,
         };
+        faults::point("model.before");
         let calling = self.shop.parts.model.turn(request);
         let waited =
             wait(self.shop, self.claimed.lease.run, &mut self.news, self.run.wall_left_ms(self.shop.now()), calling)
                 .await;
+        faults::point("model.after");
         waited.map(|answered| match answered {
             Ok(answer) => Event::Replied { turn, reply: self.reply(answer) },
             Err(failure) => Event::TurnFailed { turn, failure, spread_permille: self.shop.parts.ambient.permille() },
@@ -123,8 +160,29 @@ impl<'s> Job<'s> {
 
     async fn use_tool(&mut self, call: &ToolCall) -> Waited<Event> {
         let left = self.run.wall_left_ms(self.shop.now());
-        let waited = wait(self.shop, self.claimed.lease.run, &mut self.news, left, self.tools.call(call)).await;
-        waited.map(|outcome| Event::ToolFinished { key: call.key, outcome })
+        let limit = self.shop.parts.limits.tool_ms;
+        let run = self.claimed.lease.run;
+        let (tools, more) = (&self.tools, self.shop.parts.more_tools.as_deref());
+        faults::point("tool.before");
+        let calling = async {
+            let call = match more.filter(|more| more.replay(&call.name).is_some()) {
+                Some(more) => more.call(run, call),
+                None => tools.call(call).boxed(),
+            };
+            call.await
+        };
+        let limited = tokio::time::timeout(Duration::from_millis(limit), calling);
+        let waited = wait(self.shop, run, &mut self.news, left, limited).await;
+        faults::point("tool.after");
+        waited.map(|outcome| {
+            let outcome = outcome.unwrap_or_else(|_late| timed_out(call, limit));
+            Event::ToolFinished { key: call.key, outcome }
+        })
+    }
+
+    fn replay(&self, name: &str) -> Replay {
+        let more = self.shop.parts.more_tools.as_deref().and_then(|more| more.replay(name));
+        more.unwrap_or_else(|| tools::replay(name))
     }
 
     /// Gives each call the key under which it is journaled, and what may be done with it after a crash.
@@ -132,7 +190,7 @@ impl<'s> Job<'s> {
         let now = self.shop.now();
         let calls = answer.calls.into_iter().map(|call| ToolCall {
             key: self.shop.parts.ambient.id(now),
-            replay: tools::replay(&call.name),
+            replay: self.replay(&call.name),
             id: call.id,
             name: call.name,
             arguments: call.arguments,
@@ -182,17 +240,18 @@ impl<'s> Job<'s> {
             all.extend(step.events);
             next = step.next.unwrap_or(next);
             let then = match &next {
-                Effect::Sleep(until) => Then::Sleep(*until),
+                Effect::Sleep(until) => Then::Sleep(until.ms_since(now)),
                 Effect::Wait => Then::Release,
                 Effect::Then(_) | Effect::CallModel { .. } | Effect::CallTool(_) => {
-                    Then::Hold(self.shop.lease_end(now))
+                    Then::Hold(self.shop.parts.settings.lease_ms)
                 }
             };
             if all.is_empty() && taken.is_empty() && matches!(then, Then::Hold(_)) {
                 return Ok(Going::On(next));
             }
+            faults::point("job.decided");
             let request = self.run.pending_request();
-            let commit = Commit {
+            let commit = Arc::new(Commit {
                 lease: self.claimed.lease,
                 tail: self.claimed.tail,
                 overtaken: asked_before.is_some() && request.map(|request| request.id) != asked_before,
@@ -200,11 +259,21 @@ impl<'s> Job<'s> {
                 events: all,
                 status: self.run.status(),
                 taken,
+                webhook: self.claimed.webhook,
                 then,
                 now,
-            };
-            match self.shop.parts.db.write(async move |tx| runs::commit(tx, commit).await).await? {
+            });
+            if let (true, Effect::CallTool(call)) = (sabotaged(Sabotage::ResultBeforeIntent), &next) {
+                self.early = Some(self.use_tool(call).await);
+            }
+            match write(self.shop, &commit).await? {
                 Committed::Done { tail, due_again } => {
+                    faults::point("job.committed");
+                    if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        let told = async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
+                        self.shop.parts.db.write::<_, StoreError, _>(told).await?;
+                    }
                     self.claimed.tail = tail;
                     self.shop.parts.bell.ring_run(self.claimed.lease.run.0);
                     if due_again || matches!(then, Then::Sleep(_)) {
@@ -212,7 +281,11 @@ impl<'s> Job<'s> {
                     }
                     return Ok(if matches!(then, Then::Hold(_)) { Going::On(next) } else { Going::LetGo });
                 }
-                Committed::Overtaken(step) => (all, taken, events) = (step.events, step.taken, vec![]),
+                Committed::Overtaken => {
+                    // The writer may still hold its half for a moment.
+                    let step = Arc::unwrap_or_clone(commit);
+                    (all, taken, events) = (step.events, step.taken, vec![]);
+                }
                 Committed::Lost => {
                     tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
                     return Ok(Going::LetGo);
@@ -224,12 +297,55 @@ impl<'s> Job<'s> {
     /// What came in behind what is `taken` already, in the order it came.
     async fn inbox(&self, taken: &[i64]) -> Result<Vec<(i64, Event)>, StoreError> {
         let (run, after) = (self.claimed.lease.run, taken.last().copied().unwrap_or(0));
-        self.shop.parts.db.read(async |tx| runs::inbox(tx, run, after).await).await
+        loop {
+            match self.shop.parts.db.read(async |tx| runs::inbox(tx, run, after).await).await {
+                Err(error) if error.passes() && self.shop.goes_on() => tokio::time::sleep(RETRY).await,
+                read => return read,
+            }
+        }
     }
 
     /// Lets go of a run in the middle, for another process or the next start to go on with.
     async fn let_go(&self) -> Result<(), StoreError> {
-        let (lease, now) = (self.claimed.lease, self.shop.now());
-        self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, now).await).await
+        faults::point("job.letting_go");
+        let lease = self.claimed.lease;
+        self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, 0).await).await?;
+        self.shop.parts.bell.ring_work();
+        Ok(())
+    }
+}
+
+/// A call that took too long was given up, and may take effect all the same.
+fn timed_out(call: &ToolCall, limit_ms: u64) -> Outcome {
+    tracing::warn!(tool = call.name, limit_ms, "a tool call took too long");
+    match call.replay {
+        Replay::Safe => Outcome::Error(format!(
+            "tool_timeout: {} did not answer within {limit_ms} ms (limits.tool_ms). It is safe to call it again.",
+            call.name
+        )),
+        Replay::Never => Outcome::Unknown,
+    }
+}
+
+/// Commits a step, however often it takes: what was done outside must not be forgotten because the store was away for a while. The lease decides
+/// whether it still may.
+pub(crate) async fn write(shop: &Shop, commit: &Arc<Commit>) -> Result<Committed, StoreError> {
+    let mut again = false;
+    loop {
+        let (step, asked) = (Arc::clone(commit), shop.parts.ambient.steady_ms());
+        match shop.parts.db.write(async move |tx| runs::commit(tx, &step, again).await).await {
+            Err(error) if error.passes() && shop.goes_on() => {
+                tracing::warn!(run = %commit.lease.run, %error, "a step cannot be committed now");
+                again |= matches!(error, StoreError::InDoubt(_));
+                tokio::time::sleep(RETRY).await;
+            }
+            Ok(done) => {
+                if matches!((&done, commit.then), (Committed::Done { .. }, Then::Hold(_))) {
+                    shop.renewed(commit.lease, asked);
+                }
+                return Ok(done);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! # engine
 //!
 //! **Holds** what makes runs move: claim what is due, load its journal, take its inbox, let [`domain::runs::Run`] decide, commit, act, repeat;
-//! the heartbeat of the leases; the reaper of sandboxes; the drain.
+//! the heartbeat of the leases; the reaper of sandboxes; the audit that finds what is stuck; the drain.
 //!
 //! **May** order, lease, retry, commit. **May not** write SQL or know HTTP routes. It is never called by the API: a bell tells it to look.
 //!
 //! Start at `job.rs`: one run's way from claim to release. `claims.rs` finds runs, `leases.rs` keeps them.
 
+mod audit;
 mod claims;
 mod job;
 mod leases;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::models::Model;
+use agent::tools::MoreTools;
 use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use domain::Ambient;
@@ -29,7 +31,7 @@ use storage::{Bell, Db};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::shop::{Pace, Shop};
+use crate::shop::{Pace, Shop, lock};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -43,6 +45,8 @@ pub struct Parts {
     pub model: Arc<dyn Model>,
     /// The files of sandboxes.
     pub workspaces: Workspaces,
+    /// Tools beside those that every Job has.
+    pub more_tools: Option<Arc<dyn MoreTools>>,
     /// What reads PDFs, in a process of its own.
     pub pdf: PdfReader,
     /// What one run may use.
@@ -57,13 +61,17 @@ pub struct Parts {
 pub struct Settings {
     /// Runs in flight at once. One costs some kilobytes while its model thinks; its tools may cost more.
     pub concurrency: usize,
+    /// Runs of one team in flight at once, on all nodes together; 0: no bound.
+    pub team_concurrency: u32,
     /// How long a claim holds without a sign of life, in milliseconds: the longest a dead worker's run waits for another.
     pub lease_ms: u64,
+    /// Workers that may die of one run in a row, before it has moved, until it is given up.
+    pub deaths: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { concurrency: 1_000, lease_ms: 30_000 }
+        Self { concurrency: 1_000, team_concurrency: 0, lease_ms: 30_000, deaths: 3 }
     }
 }
 
@@ -71,7 +79,7 @@ impl Default for Settings {
 pub struct Engine {
     shop: Arc<Shop>,
     pace: watch::Sender<Pace>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 5],
 }
 
 impl Engine {
@@ -82,6 +90,8 @@ impl Engine {
         let tasks = [
             tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
             tokio::spawn(leases::keep_alive(Arc::clone(&shop))),
+            tokio::spawn(leases::keep_hearing(Arc::clone(&shop))),
+            tokio::spawn(audit::keep_auditing(Arc::clone(&shop))),
             tokio::spawn(reaper::keep_reaping(Arc::clone(&shop))),
         ];
         Self { shop, pace, tasks }
@@ -90,6 +100,7 @@ impl Engine {
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
     /// released too; a model turn is then asked for again by whoever claims the run next.
     pub async fn drain(self, grace: Duration) {
+        faults::point("drain.begun");
         self.pace.send_replace(Pace::EndStep);
         if tokio::time::timeout(grace, self.shop.idle()).await.is_err() {
             self.pace.send_replace(Pace::DropStep);
@@ -97,6 +108,17 @@ impl Engine {
         }
         for task in self.tasks {
             task.abort();
+        }
+        faults::point("drain.ended");
+    }
+
+    /// Drops everything where it stands, as if the process had died: leases run out, nothing is let go.
+    pub fn abandon(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for held in std::mem::take(&mut *lock(&self.shop.held)).into_values() {
+            held.task.abort();
         }
     }
 }

@@ -81,7 +81,7 @@ mod tests {
 
     /// A database with a Build, and the folder of the sandboxes.
     async fn house(folder: &Path) -> (Db, Workspaces) {
-        let db = Db::open(&Settings::new(folder.join("errand.db"))).unwrap();
+        let db = Db::open(&Settings::new(folder.join("errand.db"), Arc::new(|| END))).unwrap();
         db.migrate(MIGRATIONS, 0).await.unwrap();
         let furnish = async |tx: &mut Tx<'_>| {
             teams::insert(tx, TEAM, "ours", END).await?;

@@ -1,8 +1,10 @@
 //! What all runs of this process share: the parts, the places, the plans already read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent::tools;
+use domain::turns::ToolSpec;
 use domain::{BuildId, RunId, TeamId, Timestamp};
 use storage::work::Lease;
 use storage::{StoreError, builds};
@@ -14,6 +16,9 @@ use crate::plan::Plan;
 
 /// Plans kept in memory. Builds never change, so one is right for ever; past this number all are forgotten.
 const PLANS_MAX: usize = 1_000;
+
+/// A lease must hold for so long, in milliseconds, when something begins under it; a sixth of it where leases are short.
+const MARGIN_MS: u64 = 5_000;
 
 /// How hard to work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,29 +37,58 @@ pub(crate) struct Held {
     pub(crate) task: AbortHandle,
     /// The last heartbeat did not find the lease.
     pub(crate) missed: bool,
+    /// Until when the lease holds at least, on this process's steady clock: counted from before the database was asked.
+    pub(crate) until: u64,
 }
 
 pub(crate) struct Shop {
     pub(crate) parts: Parts,
     pub(crate) pace: watch::Receiver<Pace>,
-    pub(crate) held: Mutex<HashMap<RunId, Held>>,
+    pub(crate) held: Mutex<BTreeMap<RunId, Held>>,
     places: Arc<Semaphore>,
     plans: Mutex<HashMap<BuildId, Arc<Plan>>>,
+    /// For answers in words, and for answers that are one JSON object.
+    specs: [Vec<ToolSpec>; 2],
 }
 
 impl Shop {
     pub(crate) fn new(parts: Parts, pace: watch::Receiver<Pace>) -> Self {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
-        Self { parts, pace, held: Mutex::default(), places, plans: Mutex::default() }
+        let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
+        let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
+        Self { parts, pace, held: Mutex::default(), places, plans: Mutex::default(), specs }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.parts.ambient.now()
     }
 
-    /// Until when a lease that is taken or renewed now will hold.
-    pub(crate) fn lease_end(&self, now: Timestamp) -> Timestamp {
-        now.plus_ms(self.parts.settings.lease_ms)
+    /// Notes that a lease was renewed by a write that began at `asked`, on the steady clock.
+    pub(crate) fn renewed(&self, lease: Lease, asked: u64) {
+        let mut held = lock(&self.held);
+        if let Some(held) = held.get_mut(&lease.run).filter(|held| held.lease == lease) {
+            held.until = asked.saturating_add(self.parts.settings.lease_ms);
+            held.missed = false;
+        }
+    }
+
+    /// Whether the lease surely holds long enough to begin something that leaves the server. A worker that cannot know leaves it to others:
+    /// what it started after its lease ended would be started twice.
+    pub(crate) fn may_act(&self, lease: Lease) -> bool {
+        let margin = (self.parts.settings.lease_ms / 6).min(MARGIN_MS);
+        let now = self.parts.ambient.steady_ms();
+        let held = lock(&self.held);
+        held.get(&lease.run).is_some_and(|held| held.lease == lease && held.until > now.saturating_add(margin))
+    }
+
+    /// The tools as models see them.
+    pub(crate) fn specs(&self, json_object: bool) -> &[ToolSpec] {
+        &self.specs[usize::from(json_object)]
+    }
+
+    /// Whether it is worth waiting for the store: not when the process is about to drop everything.
+    pub(crate) fn goes_on(&self) -> bool {
+        *self.pace.borrow() != Pace::DropStep
     }
 
     /// Waits for a free place, then takes all that are free, `most` at most.

@@ -1,16 +1,18 @@
 //! Runs that cannot be worked on: given up with their cause where nothing will mend them, left alone where something may.
 
+use std::sync::Arc;
+
 use domain::runs::{Cause, Event, Status};
-use storage::StoreError;
+use domain::turns::Outcome;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed, Lease};
+use storage::{StoreError, journal};
 
+use crate::job;
 use crate::shop::Shop;
 
 /// How long a run is left alone after an error of the store, in milliseconds.
 const A_MINUTE_MS: u64 = 60_000;
-/// How long one is left alone that a newer version has worked on: until somebody upgrades.
-const AN_HOUR_MS: u64 = 60 * A_MINUTE_MS;
 
 /// Fails a run whose journal or Build cannot be read, so that whoever waits for it is told.
 pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Result<(), StoreError> {
@@ -18,38 +20,63 @@ pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Res
     let message = format!(
         "What is stored of this Job cannot be read: {what}. Its journal is kept; this is a bug worth reporting."
     );
-    let failed = Event::Failed { cause: Cause { code: "run_unreadable".into(), message } };
+    fail(shop, claimed, Cause { code: "run_unreadable".into(), message }).await
+}
+
+/// Fails a run that its workers do not survive, so that it cannot take down one node after the other.
+pub(crate) async fn quarantine(shop: &Shop, claimed: &Claimed) {
+    let deaths = claimed.attempt.saturating_sub(1);
+    tracing::error!(run = %claimed.lease.run, deaths, "the run outlived its workers too often and is quarantined");
+    let message = format!(
+        "{deaths} times in a row the server that worked on this Job died, or lost its lease, before the Job had moved. It is not tried again. The log of those \
+         servers says what happened; `engine.deaths` in errand.toml says how often a Job is tried."
+    );
+    let cause = Cause { code: "worker_died".into(), message };
+    if let Err(error) = fail(shop, claimed, cause).await {
+        leave_alone(shop, claimed.lease, &error).await;
+    }
+}
+
+/// Ends a run without reading it.
+async fn fail(shop: &Shop, claimed: &Claimed, cause: Cause) -> Result<(), StoreError> {
     let (lease, tail) = (claimed.lease, claimed.tail);
+    let in_flight = shop.parts.db.read(async |tx| journal::in_flight(tx, lease.run).await).await?;
+    // Whoever reads the transcript must not take a call for undone that may have been made.
+    let unknown = in_flight.map(|key| Event::ToolFinished { key, outcome: Outcome::Unknown });
+    let events: Vec<Event> = unknown.into_iter().chain([Event::Failed { cause }]).collect();
     let mut taken = vec![];
     loop {
         let after = taken.last().copied().unwrap_or(0);
-        let inbox = shop.parts.db.read(async |tx| runs::inbox(tx, lease.run, after).await).await?;
-        taken.extend(inbox.into_iter().map(|(id, _)| id));
-        let commit = Commit {
+        taken.extend(shop.parts.db.read(async |tx| runs::inbox_ids(tx, lease.run, after).await).await?);
+        let commit = Arc::new(Commit {
             lease,
             tail,
-            events: vec![failed.clone()],
+            events: events.clone(),
             status: Status::Failed,
             taken: taken.clone(),
             asked: None,
             overtaken: true,
+            webhook: claimed.webhook,
             then: Then::Release,
             now: shop.now(),
-        };
-        let committed = shop.parts.db.write(async move |tx| runs::commit(tx, commit).await).await?;
-        if !matches!(committed, Committed::Overtaken(_)) {
+        });
+        if !matches!(job::write(shop, &commit).await?, Committed::Overtaken) {
             shop.parts.bell.ring_run(lease.run.0);
             return Ok(());
         }
     }
 }
 
-/// Lets go of a run for a while after an error.
+/// Lets go of a run for a while after an error, or for good where only a newer version can go on.
 pub(crate) async fn leave_alone(shop: &Shop, lease: Lease, error: &StoreError) {
-    let pause = if matches!(error, StoreError::Schema(_)) { AN_HOUR_MS } else { A_MINUTE_MS };
-    tracing::error!(run = %lease.run, %error, pause_ms = pause, "the run is left alone");
-    let due = shop.now().plus_ms(pause);
-    if let Err(error) = shop.parts.db.write(async move |tx| work::let_go(tx, lease, due).await).await {
+    tracing::error!(run = %lease.run, %error, "the run is left alone");
+    let newer = matches!(error, StoreError::Schema(_));
+    let left = shop.parts.db.write(async move |tx| {
+        if newer { work::leave_to_newer(tx, lease).await } else { work::let_go(tx, lease, A_MINUTE_MS).await }
+    });
+    if let Err(error) = left.await {
         tracing::error!(run = %lease.run, %error, "letting go failed: the lease will run out");
+    } else {
+        shop.parts.bell.ring_work();
     }
 }

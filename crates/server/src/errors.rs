@@ -71,9 +71,11 @@ impl ApiError {
             Self::RunNotResumable => (StatusCode::BAD_REQUEST, "run_not_resumable"),
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
-            Self::Busy | Self::NotReady | Self::Store(StoreError::Closed) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-            }
+            Self::Busy
+            | Self::NotReady
+            | Self::Store(
+                StoreError::Closed | StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+            ) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Store(StoreError::Full) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::Store(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -99,6 +101,12 @@ impl ApiError {
             Self::Store(StoreError::Full) => {
                 "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
             }
+            Self::Store(StoreError::Busy | StoreError::Unreachable(_)) => {
+                "The database does not answer at this moment, nothing was stored. Try again in a moment."
+            }
+            Self::Store(StoreError::InDoubt(_)) => {
+                "The database broke off while this was being stored: it may have happened or not. Look before you send it again."
+            }
             Self::Store(_) | Self::Internal(_) => {
                 "The server failed to do this. Its log has the cause under the id in the header x-request-id."
             }
@@ -122,7 +130,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         let told = match self {
             Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            Self::Busy => Some((header::RETRY_AFTER, "1")),
+            Self::Busy | Self::Store(StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_)) => {
+                Some((header::RETRY_AFTER, "1"))
+            }
             _ => None,
         };
         if let Some((name, value)) = told {
@@ -189,7 +199,9 @@ mod tests {
         for (error, status) in [
             (StoreError::Full, 507),
             (StoreError::Closed, 503),
-            (StoreError::Busy, 500),
+            (StoreError::Busy, 503),
+            (StoreError::Unreachable(String::new()), 503),
+            (StoreError::InDoubt(String::new()), 503),
             (StoreError::Sql("SELECT secret".into()), 500),
         ] {
             let said = error.to_string();

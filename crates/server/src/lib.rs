@@ -36,7 +36,7 @@ use axum::serve::ListenerExt;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
 use domain::{Ambient, RunId};
-use storage::{Bell, Db, Tx};
+use storage::{Bell, Db, Tx, work};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -58,6 +58,8 @@ pub struct App {
     pub files: Arc<dyn Files>,
     /// What is filled in where a submitted config leaves a gap.
     pub defaults: Defaults,
+    /// Whether the API is served. Without it there are only the two probes, for nodes that do nothing but work.
+    pub api: bool,
     /// Whether `/readyz` answers 200. [`serve`] clears it when it is told to stop.
     pub ready: Arc<AtomicBool>,
 }
@@ -132,9 +134,17 @@ impl Shared {
     {
         let (db, bell) = (self.app.db.clone(), self.app.bell.clone());
         let written = tokio::spawn(async move {
-            let written = db.write(job).await?;
+            let written = db.write(async move |tx: &mut Tx<'_>| {
+                // What the job reads of the run holds until it commits.
+                work::hold(tx, run).await?;
+                faults::point("api.write");
+                job(tx).await
+            });
+            let written = written.await?;
+            faults::point("api.written");
             bell.ring_work();
             bell.ring_run(run.0);
+            faults::point("api.rung");
             Ok(written)
         });
         written.await.unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))))

@@ -18,7 +18,8 @@ use crate::{
 
 /// Every route of the server.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    let layered = v1()
+    let api = if shared.app.api { v1() } else { Router::new() };
+    let layered = api
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body::BODY_MAX))

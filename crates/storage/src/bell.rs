@@ -1,11 +1,11 @@
-//! Waking up within one process: "there is work" and "something happened to this run".
+//! Waking up: "there is work" and "something happened to this run".
 //!
-//! A ring says only *look again*: it carries nothing, may come for nothing, and is no promise to
-//! other processes, so behind every wait stands a slow poll. Ring after the commit, never before.
-//! What is there to be seen is in the noun files.
+//! A ring says only *look again*: it carries nothing, may come for nothing, and may be lost on its way to other nodes, so behind every wait
+//! stands a slow poll. Ring after the commit, never before. What is there to be seen is in the noun files; how rings travel between nodes
+//! is in `hints.rs`.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -18,6 +18,17 @@ pub struct Bell(Arc<Inner>);
 struct Inner {
     work: Notify,
     runs: Mutex<HashMap<Uuid, Watched>>,
+    /// Whether somebody carries rings to other nodes.
+    carried: AtomicBool,
+    outgoing: Mutex<Rings>,
+    out: Notify,
+}
+
+/// Rings on their way to other nodes; many of one kind are one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rings {
+    pub(crate) work: bool,
+    pub(crate) runs: BTreeSet<Uuid>,
 }
 
 /// A run that somebody watches. A watcher costs about 100 bytes here, not the half kilobyte of a
@@ -34,9 +45,10 @@ struct Line {
 }
 
 impl Bell {
-    /// Says that a run can be claimed. Wakes one who waits in [`Bell::work`], or the next to come.
+    /// Says that a run can be claimed. Wakes one who waits in [`Bell::work`], or the next to come, on every node.
     pub fn ring_work(&self) {
-        self.0.work.notify_one();
+        self.ring_work_here();
+        self.send(|rings| rings.work = true);
     }
 
     /// Waits for work; returns at once if it was rung since the last return. Rings that nobody
@@ -45,12 +57,61 @@ impl Bell {
         self.0.work.notified().await;
     }
 
-    /// Says that something about `run` was committed. Wakes its watchers, and no others.
+    /// Says that something about `run` was committed. Wakes its watchers, and no others, on every node.
     pub fn ring_run(&self, run: Uuid) {
+        self.ring_here(run);
+        self.send(|rings| {
+            rings.runs.insert(run);
+        });
+    }
+
+    /// The same on this node only, for whoever heard of it from another.
+    pub fn ring_here(&self, run: Uuid) {
         let line = self.0.runs().get(&run).map(|watched| Arc::clone(&watched.line));
         if let Some(line) = line {
-            line.rings.fetch_add(1, Ordering::Release);
-            line.rung.notify_waiters();
+            line.ring();
+        }
+    }
+
+    pub(crate) fn ring_work_here(&self) {
+        self.0.work.notify_one();
+    }
+
+    /// Wakes everybody here: rings may have been missed.
+    pub(crate) fn ring_all_here(&self) {
+        self.ring_work_here();
+        let lines: Vec<_> = self.0.runs().values().map(|watched| Arc::clone(&watched.line)).collect();
+        lines.iter().for_each(|line| line.ring());
+    }
+
+    /// Whether rings are kept for [`Bell::outgoing`].
+    pub(crate) fn carry(&self, carried: bool) {
+        self.0.carried.store(carried, Ordering::Relaxed);
+        if !carried {
+            *self.0.outgoing() = Rings::default();
+        }
+    }
+
+    /// Waits for rings that other nodes should hear.
+    pub(crate) async fn outgoing(&self) -> Rings {
+        loop {
+            let rings = self.gathered();
+            if rings != Rings::default() {
+                return rings;
+            }
+            self.0.out.notified().await;
+        }
+    }
+
+    /// Those that wait to be carried, perhaps none.
+    pub(crate) fn gathered(&self) -> Rings {
+        std::mem::take(&mut *self.0.outgoing())
+    }
+
+    fn send(&self, note: impl FnOnce(&mut Rings)) {
+        if self.0.carried.load(Ordering::Relaxed) {
+            note(&mut self.0.outgoing());
+            self.0.out.notify_one();
         }
     }
 
@@ -62,6 +123,20 @@ impl Bell {
         let line = Arc::clone(&watched.line);
         let seen = line.rings.load(Ordering::Acquire);
         RunWatch { bell: Arc::clone(&self.0), run, line, seen }
+    }
+}
+
+impl Rings {
+    pub(crate) fn merge(&mut self, others: Rings) {
+        self.work |= others.work;
+        self.runs.extend(others.runs);
+    }
+}
+
+impl Line {
+    fn ring(&self) {
+        self.rings.fetch_add(1, Ordering::Release);
+        self.rung.notify_waiters();
     }
 }
 
@@ -110,6 +185,10 @@ impl Drop for RunWatch {
 }
 
 impl Inner {
+    fn outgoing(&self) -> MutexGuard<'_, Rings> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn runs(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,6 +6,8 @@
 mod error;
 mod lock;
 mod migrate;
+mod postgres;
+mod sql;
 mod sqlite;
 mod tx;
 mod value;
@@ -13,19 +15,28 @@ mod value;
 pub use error::StoreError;
 pub use lock::DataLock;
 pub use migrate::Migration;
+pub use postgres::{Pooler, PostgresSettings};
+pub use sql::Sql;
+pub use sqlite::Weather;
 pub use tx::Tx;
 pub(crate) use value::params;
 pub use value::{Row, Value};
 
+use domain::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, panic, process};
 
-/// How to open a database. [`Settings::new`] has the defaults.
+/// Where an engine without a clock of its own reads the time by which leases are given and end. It must not step: a lease would end early or late.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How to open a database file. [`Settings::new`] has the defaults.
 #[derive(Clone)]
 pub struct Settings {
     /// The database file; created when it is not there. Its folder must exist.
     pub path: PathBuf,
+    /// The time of its leases.
+    pub clock: Clock,
     /// When a commit counts as done. Default: [`Synchronous::Full`].
     pub synchronous: Synchronous,
     /// How many idle reading connections are kept (each holds up to about 2 MB of pages), and how
@@ -52,9 +63,10 @@ pub enum Synchronous {
 
 impl Settings {
     /// The defaults for the database file at `path`.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>, clock: Clock) -> Self {
         Settings {
             path: path.into(),
+            clock,
             synchronous: Synchronous::Full,
             readers: 4,
             batch: 128,
@@ -66,18 +78,22 @@ impl Settings {
     }
 }
 
-/// An open database: one writer, many readers. Clones share it; close it once.
+/// An open database. Clones share it; close it once.
 ///
 /// ```text
 /// let run = db.write(async move |tx| runs::start(tx, team, &new).await).await?;
 /// let page = db.read(async |tx| runs::page(tx, team, &wanted).await).await?;
 /// ```
 #[derive(Clone)]
-pub struct Db(Arc<Inner>);
+pub struct Db(Arc<Engine>);
 
-struct Inner {
-    writer: sqlite::Writer,
-    readers: Arc<sqlite::Readers>,
+enum Engine {
+    /// A file of this machine: one writer, many readers.
+    Sqlite { writer: sqlite::Writer, readers: Arc<sqlite::Readers> },
+    /// The memory of this process.
+    Memory(sqlite::Memory),
+    /// A server that many machines share.
+    Postgres(postgres::Postgres),
 }
 
 impl Db {
@@ -88,50 +104,92 @@ impl Db {
         // The writer first: it creates the file that the others only read.
         let writer = sqlite::Writer::start(settings)?;
         let readers = Arc::new(sqlite::Readers::new(settings)?);
-        Ok(Db(Arc::new(Inner { writer, readers })))
+        Ok(Db(Arc::new(Engine::Sqlite { writer, readers })))
+    }
+
+    /// Connects to a PostgreSQL server. Refuses one that may forget what it acknowledged, and says which setting to mend.
+    pub async fn connect(settings: PostgresSettings) -> Result<Db, StoreError> {
+        Ok(Db(Arc::new(Engine::Postgres(postgres::Postgres::connect(settings).await?))))
+    }
+
+    /// A database that lives in this process only.
+    pub fn in_memory(clock: &Clock) -> Result<Db, StoreError> {
+        Ok(Db(Arc::new(Engine::Memory(sqlite::Memory::new(clock)?))))
+    }
+
+    /// The same database in memory as somebody sees it to whom this happens. Any other engine has real weather, and is answered as it is.
+    #[must_use]
+    pub fn under(&self, weather: Arc<dyn Weather>) -> Db {
+        match &*self.0 {
+            Engine::Memory(memory) => Db(Arc::new(Engine::Memory(memory.under(weather)))),
+            _ => self.clone(),
+        }
     }
 
     /// Runs a job in a transaction that may write, and answers when it is on the disk.
     ///
-    /// Jobs that wait at the same time share one commit, each in its own savepoint: one that
-    /// errors or panics is undone alone. If the commit itself fails, nobody is answered `Ok`. A
-    /// caller that stops waiting does not take its job back.
+    /// On SQLite jobs that wait at the same time share one commit, each in its own savepoint: one
+    /// that errors or panics is undone alone. If the commit itself fails, nobody is answered `Ok`.
+    /// A caller that stops waiting does not take its job back.
     ///
     /// The job must await nothing but its own statements and must not call the database again.
+    /// What it reads may be changed by others before it commits, where the engine is PostgreSQL:
+    /// compare in the statement that changes, or hold what it decides on ([`crate::work::hold`]).
     pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.0.writer.write(job).await
+        match &*self.0 {
+            Engine::Sqlite { writer, .. } => writer.write(job).await,
+            Engine::Memory(memory) => memory.write(job).await,
+            Engine::Postgres(postgres) => postgres.write(job).await,
+        }
     }
 
-    /// Runs a short read on one snapshot of what is committed, on the caller's own thread: a hop
-    /// to another one costs more than a few rows found by key. A write in it is refused.
+    /// Runs a short read on one snapshot of what is committed; on SQLite on the caller's own
+    /// thread: a hop to another one costs more than a few rows found by key. A write in it is
+    /// refused.
     ///
     /// The job must await nothing but its own statements.
-    #[expect(clippy::unused_async, reason = "a read over a network will wait")]
     pub async fn read<T, E, F>(&self, job: F) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
         E: From<StoreError>,
     {
-        self.0.readers.read(job)
+        match &*self.0 {
+            Engine::Sqlite { readers, .. } => readers.read(job),
+            Engine::Memory(memory) => {
+                memory.clear().await?;
+                memory.read(job)
+            }
+            Engine::Postgres(postgres) => postgres.reads().read(job).await,
+        }
     }
 
-    /// The same for a read that takes long (a scan, a count, an export): runs on the blocking
-    /// pool, at most `readers` at once, so that it holds up nobody's point read.
+    /// The same for a read that takes long (a scan, a count, an export): at most half the
+    /// connections at once, on SQLite on the blocking pool, so that it holds up nobody's point
+    /// read.
     pub async fn read_slow<T, E, F>(&self, job: F) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let Ok(permit) = self.0.readers.slow().acquire_owned().await else {
+        let readers = match &*self.0 {
+            Engine::Sqlite { readers, .. } => Arc::clone(readers),
+            Engine::Memory(_) => return self.read(job).await,
+            Engine::Postgres(postgres) => {
+                let Ok(_held_while_reading) = postgres.slow().acquire_owned().await else {
+                    return Err(StoreError::Closed.into());
+                };
+                return postgres.reads().read(job).await;
+            }
+        };
+        let Ok(permit) = readers.slow().acquire_owned().await else {
             return Err(StoreError::Closed.into());
         };
-        let readers = Arc::clone(&self.0.readers);
         let reading = tokio::task::spawn_blocking(move || {
             let _held_while_reading = permit;
             readers.read(job)
@@ -159,16 +217,39 @@ impl Db {
     }
 
     /// Prepares each statement without running it, and answers the first that the schema does not
-    /// allow or whose placeholders are not `$1`, `$2`, … without a gap.
-    pub fn check_sql(&self, statements: &[&'static str]) -> Result<(), StoreError> {
-        self.0.readers.check(statements)
+    /// allow or, on SQLite, whose placeholders are not `$1`, `$2`, … without a gap.
+    pub async fn check_sql(&self, statements: &[Sql]) -> Result<(), StoreError> {
+        match &*self.0 {
+            Engine::Sqlite { readers, .. } => readers.check(statements),
+            Engine::Memory(memory) => memory.check(statements),
+            Engine::Postgres(postgres) => postgres.check(statements).await,
+        }
     }
 
-    /// Finishes every write already asked for, moves the write-ahead log into the database file
-    /// and closes it. Writes asked for later are answered [`StoreError::Closed`], reads too.
+    /// Whether other processes may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(&*self.0, Engine::Postgres(_))
+    }
+
+    /// How the server is reached, where there is one.
+    pub(crate) fn server(&self) -> Option<&PostgresSettings> {
+        match &*self.0 {
+            Engine::Postgres(postgres) => Some(postgres.settings()),
+            _ => None,
+        }
+    }
+
+    /// Finishes every write already asked for and closes the database; SQLite's write-ahead log is
+    /// moved into the file. Writes asked for later are answered [`StoreError::Closed`], reads too.
     pub async fn close(&self) {
-        self.0.readers.close();
-        self.0.writer.close().await;
+        match &*self.0 {
+            Engine::Sqlite { writer, readers } => {
+                readers.close();
+                writer.close().await;
+            }
+            Engine::Memory(_) => {}
+            Engine::Postgres(postgres) => postgres.close().await,
+        }
     }
 }
 

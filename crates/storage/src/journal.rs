@@ -5,6 +5,7 @@ use domain::{RunId, TeamId, Timestamp};
 use serde::Serialize;
 
 use crate::db::{Row, StoreError, Tx, params};
+use crate::sabotage;
 
 const APPEND: &str =
     "INSERT INTO journal (run_id, seq, at, kind, body, private, message) VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -14,9 +15,11 @@ const AFTER: &str = "SELECT j.seq, j.at, j.kind, j.body FROM runs r JOIN journal
 // A message's place is below its seq, so the scan may begin there.
 const MESSAGES: &str = "SELECT j.seq, j.at, j.body, j.private FROM runs r JOIN journal j ON j.run_id = r.id \
     WHERE r.team_id = $1 AND r.id = $2 AND j.seq > $3 AND j.message >= $3 ORDER BY j.seq LIMIT $4";
+const LAST_CALL: &str = "SELECT kind, body FROM journal WHERE run_id = $1 \
+    AND kind IN ('tool_started', 'tool_finished', 'person_asked', 'completed', 'failed', 'interrupted') ORDER BY seq DESC LIMIT 1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[APPEND, REPLAY, AFTER, MESSAGES];
+pub(crate) const SQL: &[&str] = &[APPEND, REPLAY, AFTER, MESSAGES, LAST_CALL];
 
 /// An entry as readers get it: its body is the event's JSON, not parsed.
 #[derive(Debug, Clone)]
@@ -60,10 +63,23 @@ pub async fn replay(tx: &mut Tx<'_>, run: RunId) -> Result<Vec<Entry>, StoreErro
     tx.rows(REPLAY, &params![run]).await?.iter().map(entry).collect()
 }
 
+/// The key of a call that was begun and has no outcome, without reading the rest of the journal. `None` also where the entry cannot be read.
+pub async fn in_flight(tx: &mut Tx<'_>, run: RunId) -> Result<Option<uuid::Uuid>, StoreError> {
+    let Some(row) = tx.row(LAST_CALL, &params![run]).await? else { return Ok(None) };
+    if row.text_ref(0)? != "tool_started" {
+        return Ok(None);
+    }
+    Ok(match serde_json::from_str(row.text_ref(1)?) {
+        Ok(Event::ToolStarted { call }) => Some(call.key),
+        _ => None,
+    })
+}
+
 /// Up to `limit` entries after `seq`, for the event stream.
 pub async fn after(tx: &mut Tx<'_>, team: TeamId, run: RunId, seq: u64, limit: u32) -> Result<Vec<Line>, StoreError> {
     let rows = tx.rows(AFTER, &params![team, run, number(seq)?, limit]).await?;
     rows.iter()
+        .filter(|row| !row.text_ref(2).is_ok_and(sabotage::drops))
         .map(|row| Ok(Line { seq: row.u64(0)?, at: row.time(1)?, kind: row.text(2)?, body: row.text(3)? }))
         .collect()
 }

@@ -1,7 +1,7 @@
 //! # storage
 //!
 //! **Holds** the only SQL of Errand: one file per noun, each query once; one [`Tx`] over all nouns; the work table with its leases, the inbox,
-//! the bell that wakes whoever waits; and the driver underneath ([`Db`]: one writer with group commit, many readers).
+//! the bell that wakes whoever waits; and the drivers underneath ([`Db`]: SQLite with one writer and group commit, or PostgreSQL for many nodes).
 //!
 //! **May** speak SQL, run transactions, wake. **May not** decide what a run does, or speak HTTP.
 //!
@@ -13,10 +13,13 @@ pub mod api_keys;
 pub mod bell;
 pub mod builds;
 mod db;
+pub mod hints;
 pub mod human_requests;
 mod ids;
 pub mod journal;
 pub mod runs;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod sandboxes;
 #[cfg(test)]
 mod statements;
@@ -24,8 +27,23 @@ pub mod teams;
 pub mod work;
 
 pub use bell::Bell;
-pub use db::{DataLock, Db, Migration, Row, Settings, StoreError, Synchronous, Tx, Value};
+pub use db::{
+    Clock, DataLock, Db, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx, Value, Weather,
+};
+
+macro_rules! step {
+    ($number:literal, $name:literal, $file:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            sql: Sql::pair(
+                include_str!(concat!("../migrations/", $file, ".sqlite.sql")),
+                include_str!(concat!("../migrations/", $file, ".postgres.sql")),
+            ),
+        }
+    };
+}
 
 /// The schema, as numbered steps. A released step never changes.
 pub const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "start", sql: include_str!("../migrations/0001_start.sqlite.sql") }];
+    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes")];

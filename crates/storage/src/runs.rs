@@ -5,10 +5,11 @@
 use domain::human_requests::HumanRequest;
 use domain::runs::{Event, Said, Status};
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
+use faults::{Sabotage, sabotaged};
 
 use crate::db::{Row, StoreError, Tx, Value, params};
 use crate::work::Lease;
-use crate::{human_requests, journal, work};
+use crate::{human_requests, journal, sabotage, work};
 
 const NUMBER: &str = "UPDATE teams SET run_count = run_count + 1 WHERE id = $1 RETURNING run_count";
 const INSERT: &str = "INSERT INTO runs (team_id, id, agent_id, build_id, sandbox_id, number, title, source, webhook_url, status, \
@@ -22,20 +23,23 @@ const TELL: &str = "INSERT INTO inbox (run_id, kind, body) VALUES ($1, $2, $3)";
 const TOLD: &str = "UPDATE runs SET status = 'pending', updated_at = $3, completed_at = NULL \
     WHERE team_id = $1 AND id = $2 AND status IN ('waiting', 'completed', 'interrupted')";
 const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT 100";
+const INBOX_IDS: &str = "SELECT id FROM inbox WHERE run_id = $1 AND id > $2 ORDER BY id";
 const STOP: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupted' LIMIT 1";
+const WRITTEN: &str = "SELECT 1 FROM journal WHERE run_id = $1 AND seq = $2 AND at = $3 AND body = $4";
+const STUCK: &str = "SELECT team_id, id FROM runs WHERE status IN ('pending', 'starting', 'running') \
+    AND NOT EXISTS (SELECT 1 FROM work WHERE work.run_id = runs.id) ORDER BY id LIMIT 100";
+const TELL_OUTSIDE: &str = "INSERT INTO outbox (team_id, run_id, seq, event, at) VALUES ($1, $2, $3, $4, $5)";
 const NEWS: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND id > $2 LIMIT 1";
 const TAKE: &str = "DELETE FROM inbox WHERE id = $1";
-#[cfg(feature = "sabotage-fence")]
-const TAIL: &str = "SELECT last_seq, message_count FROM runs WHERE team_id = $1 AND id = $2";
 
-// With an Assignment given, its own index serves the list; a condition that may be null could not use it.
+// A parameter that may be null says its type, or PostgreSQL could not tell. With an Assignment given, its own index serves the list; a condition that may be null could not use it.
 macro_rules! filter {
     ($agent:literal) => {
         concat!(
             "WHERE r.team_id = $1 AND ",
             $agent,
-            " AND ($3 IS NULL OR r.status IN ($3, $4)) AND ($5 IS NULL OR r.source = $5) \
-             AND ($6 IS NULL OR lower(r.title) LIKE $6 ESCAPE '!') AND ($7 IS NULL OR r.created_at >= $7)"
+            " AND (CAST($3 AS TEXT) IS NULL OR r.status IN ($3, $4)) AND (CAST($5 AS TEXT) IS NULL OR r.source = $5) \
+             AND (CAST($6 AS TEXT) IS NULL OR lower(r.title) LIKE $6 ESCAPE '!') AND (CAST($7 AS BIGINT) IS NULL OR r.created_at >= $7)"
         )
     };
 }
@@ -62,10 +66,10 @@ macro_rules! count {
 
 /// Statements by whether an Assignment is given, then by order.
 const PAGES: [[&str; 2]; 2] = [
-    [page!("$2 IS NULL", "DESC"), page!("$2 IS NULL", "ASC")],
+    [page!("CAST($2 AS TEXT) IS NULL", "DESC"), page!("CAST($2 AS TEXT) IS NULL", "ASC")],
     [page!("r.agent_id = $2", "DESC"), page!("r.agent_id = $2", "ASC")],
 ];
-const COUNTS: [&str; 2] = [count!("$2 IS NULL"), count!("r.agent_id = $2")];
+const COUNTS: [&str; 2] = [count!("CAST($2 AS TEXT) IS NULL"), count!("r.agent_id = $2")];
 const TOTAL: &str = "SELECT run_count FROM teams WHERE id = $1";
 
 #[cfg(test)]
@@ -75,8 +79,12 @@ pub(crate) const SQL: &[&str] = &[
     GET,
     MOVE,
     TELL,
+    TELL_OUTSIDE,
     TOLD,
+    WRITTEN,
+    STUCK,
     INBOX,
+    INBOX_IDS,
     STOP,
     NEWS,
     TAKE,
@@ -163,7 +171,7 @@ pub struct Filter {
 }
 
 /// What a worker has to write at once. See [`commit`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Commit {
     /// Its right to do so.
     pub lease: Lease,
@@ -179,6 +187,8 @@ pub struct Commit {
     pub asked: Option<HumanRequest>,
     /// Whether `events` closes an open request that nobody answered.
     pub overtaken: bool,
+    /// Whether somebody outside wants to know how it goes on.
+    pub webhook: bool,
     /// What becomes of the lease.
     pub then: Then,
     /// The time of all this.
@@ -188,26 +198,29 @@ pub struct Commit {
 /// What becomes of a lease after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// Kept and renewed until then.
-    Hold(Timestamp),
-    /// Let go; the run is due again at this time, or sooner if its inbox gets something.
-    Sleep(Timestamp),
+    /// Kept and renewed for so many milliseconds.
+    Hold(u64),
+    /// Let go; the run is due again after so many milliseconds, or sooner if its inbox gets something.
+    Sleep(u64),
     /// Let go; only its inbox makes it due again.
     Release,
 }
 
 /// Accepts a run: its row, the first entries of its journal, its work. Ring the bell after the commit.
 pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow, StoreError> {
+    let mut events = vec![Event::Created { agent_id: new.agent.0, build_id: new.build.0 }];
+    let prompts = u32::from(new.message.is_some());
+    events.extend(new.message.map(Event::MessageReceived));
+    let (last_seq, message_count) = (events.len() as u64, u64::from(prompts));
+    journal::append(tx, new.id, (0, 0), &events, new.created_at).await?;
+    work::wake(tx, team, new.id, false).await?;
+    // Last, since the team's other runs wait for this number until the commit.
     let number = match tx.row(NUMBER, &params![team]).await? {
         Some(row) => row.u64(0)?,
         None => {
             return Err(StoreError::Corrupt { what: format!("team {team} is gone") });
         }
     };
-    let mut events = vec![Event::Created { agent_id: new.agent.0, build_id: new.build.0 }];
-    let prompts = u32::from(new.message.is_some());
-    events.extend(new.message.map(Event::MessageReceived));
-    let (last_seq, message_count) = (events.len() as u64, u64::from(prompts));
     let values = params![
         team,
         new.id,
@@ -224,8 +237,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow
         new.created_at
     ];
     tx.exec(INSERT, &values).await?;
-    journal::append(tx, new.id, (0, 0), &events, new.created_at).await?;
-    work::wake(tx, team, new.id, new.created_at).await?;
+    faults::point("run.inserted");
     Ok(RunRow {
         id: new.id,
         agent: new.agent,
@@ -276,11 +288,15 @@ pub async fn page(
 
 /// Puts something into a run's inbox and makes the run due. Ring the bell after the commit.
 pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+    work::hold(tx, run).await?;
     tx.exec(TELL, &params![run, event.kind(), journal::json(event)?]).await?;
-    tx.exec(TOLD, &params![team, run, now]).await?;
+    faults::point("run.told");
     // A stop goes before all other work: it needs no place to run in.
-    let due = if matches!(event, Event::Interrupted { .. }) { work::FIRST } else { now };
-    work::wake(tx, team, run, due).await
+    work::wake(tx, team, run, matches!(event, Event::Interrupted { .. })).await?;
+    // After its work, in the order in which claims and commits take the two, so that nobody waits in a circle.
+    tx.exec(TOLD, &params![team, run, now]).await?;
+    faults::point("run.woken");
+    Ok(())
 }
 
 /// What waits in a run's inbox behind `after` (0: from the beginning), oldest first, with the ids to take it by; a hundred at most.
@@ -295,14 +311,18 @@ pub async fn inbox(tx: &mut Tx<'_>, run: RunId, after: i64) -> Result<Vec<(i64, 
         .collect()
 }
 
+/// The ids of everything behind `after` in a run's inbox, whether or not it can be read.
+pub async fn inbox_ids(tx: &mut Tx<'_>, run: RunId, after: i64) -> Result<Vec<i64>, StoreError> {
+    tx.rows(INBOX_IDS, &params![run, after]).await?.iter().map(|row| row.int(0)).collect()
+}
+
 /// What became of a commit.
 #[derive(Debug)]
 pub enum Committed {
     /// The lease was lost. Nothing was written, and the worker must stop at once.
     Lost,
-    /// The run would have ended, but something came into its inbox that the worker has not seen. Nothing was written; here is the step again, to
-    /// take that too.
-    Overtaken(Box<Commit>),
+    /// The run would have ended, but something came into its inbox that the worker has not seen. Nothing was written: take that too.
+    Overtaken,
     /// Written.
     Done {
         /// The journal's new end: last `seq`, number of messages.
@@ -312,30 +332,48 @@ pub enum Committed {
     },
 }
 
+/// Runs of all teams that should be moving and that nobody would ever claim, a hundred at most. There are none, unless something is wrong.
+pub async fn stuck(tx: &mut Tx<'_>) -> Result<Vec<(TeamId, RunId)>, StoreError> {
+    tx.rows(STUCK, &[]).await?.iter().map(|row| Ok((TeamId(row.uuid(0)?), RunId(row.uuid(1)?)))).collect()
+}
+
+/// Makes such a run due.
+pub async fn unstick(tx: &mut Tx<'_>, team: TeamId, run: RunId) -> Result<(), StoreError> {
+    work::hold(tx, run).await?;
+    work::wake(tx, team, run, false).await
+}
+
 /// Whether a stop waits in a run's inbox.
 pub async fn stop_wanted(tx: &mut Tx<'_>, run: RunId) -> Result<bool, StoreError> {
     Ok(tx.row(STOP, &params![run]).await?.is_some())
 }
 
-/// Writes one step of a run: journal, row, inbox, requests and lease, all or nothing.
-pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Committed, StoreError> {
+/// Writes one step of a run: journal, row, inbox, requests and lease, all or nothing. `again`: it was tried before, and nobody knows what came of it.
+pub async fn commit(tx: &mut Tx<'_>, step: &Commit, again: bool) -> Result<Committed, StoreError> {
     let Lease { team, run, .. } = step.lease;
+    work::hold(tx, run).await?;
+    if again && written(tx, step).await? {
+        let messages = step.events.iter().filter(|event| event.is_message()).count() as u64;
+        let tail = (step.tail.0 + step.events.len() as u64, step.tail.1 + messages);
+        // Whether something came in is not known any more: one look too many does no harm.
+        return Ok(Committed::Done { tail, due_again: true });
+    }
     let seen = step.taken.last().copied().unwrap_or(0);
     if step.status.is_terminal() && !step.events.is_empty() && tx.row(NEWS, &params![run, seen]).await?.is_some() {
-        return Ok(Committed::Overtaken(Box::new(step)));
+        return Ok(Committed::Overtaken);
     }
     // The fence comes before all else that is written: whoever lost the lease has written nothing.
-    let Some(due_again) = work::settle(tx, step.lease, step.then, step.now, &step.taken).await? else {
+    let Some(due_again) = work::settle(tx, step.lease, step.then, &step.taken).await? else {
         return Ok(Committed::Lost);
     };
-    #[cfg(not(feature = "sabotage-fence"))]
-    let tail = step.tail;
-    #[cfg(feature = "sabotage-fence")]
-    let tail = match tx.row(TAIL, &params![team, run]).await? {
-        Some(row) => (row.u64(0)?, row.u64(1)?),
-        None => step.tail,
-    };
+    faults::point("commit.fenced");
+    let tail = if sabotaged(Sabotage::FenceJournal) { sabotage::tail(tx, step).await? } else { step.tail };
+    let first = tail.0;
     let tail = journal::append(tx, run, tail, &step.events, step.now).await?;
+    faults::point("commit.journaled");
+    if step.webhook && !sabotaged(Sabotage::OutboxOutside) {
+        tell_outside(tx, step, first).await?;
+    }
     let prompts = step.events.iter().filter(|event| matches!(event, Event::MessageReceived(_))).count();
     let ended = step.status.is_terminal().then_some(step.now);
     let values = params![
@@ -349,13 +387,45 @@ pub async fn commit(tx: &mut Tx<'_>, step: Commit) -> Result<Committed, StoreErr
         ended
     ];
     tx.exec(MOVE, &values).await?;
+    faults::point("commit.moved");
     if step.overtaken {
         human_requests::close(tx, team, run, step.now).await?;
     }
     if let Some(request) = &step.asked {
         human_requests::insert(tx, team, run, request, step.now).await?;
+        faults::point("commit.asked");
     }
     Ok(Committed::Done { tail, due_again })
+}
+
+/// Whether this very step is in the journal already. Only the holder of the lease could have put it there, and this is the holder.
+async fn written(tx: &mut Tx<'_>, step: &Commit) -> Result<bool, StoreError> {
+    let Some(last) = step.events.last() else { return Ok(false) };
+    let seq = as_int(step.tail.0 + step.events.len() as u64)?;
+    let values = params![step.lease.run, seq, step.now, journal::json(last)?];
+    Ok(tx.row(WRITTEN, &values).await?.is_some())
+}
+
+/// Writes down what somebody outside is to be told of a step whose first entry comes after `seq`.
+pub(crate) async fn tell_outside(tx: &mut Tx<'_>, step: &Commit, seq: u64) -> Result<(), StoreError> {
+    let Lease { team, run, .. } = step.lease;
+    for (seq, event) in (seq + 1..).zip(&step.events) {
+        if let Some(told) = told_outside(event) {
+            tx.exec(TELL_OUTSIDE, &params![team, run, as_int(seq)?, told, step.now]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What somebody outside is told of an event (contract 2.12).
+pub(crate) fn told_outside(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::PersonAsked { .. } => Some("human_request"),
+        Event::Completed { .. } => Some("run_completed"),
+        Event::Failed { .. } => Some("run_failed"),
+        Event::Interrupted { .. } => Some("run_interrupted"),
+        _ => None,
+    }
 }
 
 /// Forgets inbox rows that have been journaled.

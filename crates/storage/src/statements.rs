@@ -1,12 +1,26 @@
 //! Every statement of every noun, prepared against the real schema: a slip in SQL is found here and not by whoever is first to run it.
 
-use crate::{Db, MIGRATIONS, Settings};
-use crate::{agents, api_keys, builds, human_requests, journal, runs, sandboxes, teams, work};
+use std::sync::Arc;
+
+use domain::Timestamp;
+use testkit::postgres::Cluster;
+
+use crate::{Db, MIGRATIONS, Sql};
+use crate::{agents, api_keys, builds, human_requests, journal, runs, sabotage, sandboxes, teams, work};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
-    let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&Settings::new(folder.path().join("errand.db"))).unwrap();
+    let clock: crate::Clock = Arc::new(|| Timestamp(0));
+    fits(&Db::in_memory(&clock).unwrap()).await;
+}
+
+#[tokio::test]
+async fn every_statement_fits_the_schema_of_postgres() {
+    let cluster = Cluster::start().unwrap();
+    fits(&Db::connect(cluster.url().parse().unwrap()).await.unwrap()).await;
+}
+
+async fn fits(db: &Db) {
     db.migrate(MIGRATIONS, 0).await.unwrap();
     for (noun, statements) in [
         ("agents", agents::SQL),
@@ -15,10 +29,13 @@ async fn every_statement_fits_the_schema() {
         ("human_requests", human_requests::SQL),
         ("journal", journal::SQL),
         ("runs", runs::SQL),
+        ("sabotage", sabotage::SQL),
         ("sandboxes", sandboxes::SQL),
         ("teams", teams::SQL),
         ("work", work::SQL),
     ] {
-        assert_eq!(db.check_sql(statements), Ok(()), "{noun}");
+        let statements: Vec<Sql> = statements.iter().copied().map(Sql::both).collect();
+        assert_eq!(db.check_sql(&statements).await, Ok(()), "{noun}");
     }
+    assert_eq!(db.check_sql(work::PAIRS).await, Ok(()));
 }

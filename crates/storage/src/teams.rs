@@ -10,6 +10,11 @@ const INSERT: &str = "INSERT INTO teams (id, name, created_at) VALUES ($1, $2, $
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[FIRST, INSERT];
 
+/// Keeps other nodes from founding teams and first keys until the transaction ends.
+pub async fn hold(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.alone(uuid::Uuid::nil()).await
+}
+
 /// The default team: the oldest. `None` before the first start has made it.
 pub async fn first(tx: &mut Tx<'_>) -> Result<Option<TeamId>, StoreError> {
     match tx.row(FIRST, &[]).await? {

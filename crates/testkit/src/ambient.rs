@@ -38,6 +38,10 @@ impl Ambient for FakeAmbient {
         Timestamp(self.now.load(Ordering::Relaxed))
     }
 
+    fn steady_ms(&self) -> u64 {
+        self.now().ms_since(Timestamp(0))
+    }
+
     fn id(&self, at: Timestamp) -> Uuid {
         // The count stands where a real UUIDv7 has random bits, so ids of one millisecond sort as they were made.
         let mut count = [0; 10];

@@ -29,7 +29,7 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let seeded = seed::fill(folder.path(), 1).await?;
     let child = Child::errand(folder.path(), Duration::ZERO, engine::Settings::default().concurrency)?;
     // Looks from outside, so that looking costs the server nothing.
-    let db = Db::open(&Settings::new(seed::database(folder.path())))?;
+    let db = Db::open(&Settings::new(seed::database(folder.path()), crate::ambient::clock()))?;
     load::burst(child.address, start(&seeded.agents), RUNS / 5).await?;
     until_idle(&db).await?;
     let (mut walls, mut cpus) = (vec![], vec![]);

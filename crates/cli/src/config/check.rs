@@ -1,8 +1,9 @@
 //! Which settings are refused, and in which words: by file and key or place, never with what may be a secret.
 
-use std::path::PathBuf;
-
 use domain::limits::Limits;
+use storage::{Pooler, PostgresSettings};
+
+use super::Database;
 
 /// Numbers with which no run would ever move.
 pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
@@ -11,6 +12,9 @@ pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<eng
     }
     if engine.lease_ms < 1_000 {
         anyhow::bail!("{name}: engine.lease_ms: expected at least 1000, or every pause of the machine loses runs");
+    }
+    if engine.deaths == 0 {
+        anyhow::bail!("{name}: engine.deaths: expected at least 1, or no run would be tried");
     }
     Ok(engine)
 }
@@ -22,6 +26,7 @@ pub(super) fn limits(limits: Limits, name: &str) -> anyhow::Result<Limits> {
         ("tool_calls", u64::from(limits.tool_calls)),
         ("output_bytes", limits.output_bytes),
         ("wall_ms", limits.wall_ms),
+        ("tool_ms", limits.tool_ms),
         ("model_tries", u64::from(limits.model_tries)),
     ];
     match numbers.iter().find(|(_, number)| *number == 0) {
@@ -38,33 +43,50 @@ pub(super) fn misspelt(text: &str, name: &str, flaw: &toml::de::Error) -> anyhow
     anyhow::anyhow!("{name}: line {line}, column {column}: {}", flaw.message().trim().replace('\n', "; "))
 }
 
-/// The file of a `sqlite:` URL, which is the only kind that this version stores in.
-pub(super) fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
+/// The database that a URL names.
+pub(super) fn database(url: &str, connections: usize, pooled: bool, name: &str) -> anyhow::Result<Database> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if !(2..=1_000).contains(&connections) {
+            anyhow::bail!("{name}: database.connections: expected 2 to 1000");
+        }
+        let mut settings: PostgresSettings = url.parse()?;
+        settings.connections = connections;
+        settings.pooler = if pooled { Pooler::Transaction } else { Pooler::None };
+        return Ok(Database::Postgres(settings));
+    }
     let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
     match path {
-        Some(path) if !path.is_empty() && !path.contains('?') && path != ":memory:" => Ok(path.into()),
+        Some(path) if !path.is_empty() && !path.contains('?') && path != ":memory:" => {
+            Ok(Database::Sqlite(path.into()))
+        }
         Some(_) => anyhow::bail!("the database URL must be sqlite:PATH with the path of a file and nothing after it"),
         // The URL itself may hold a password.
         None => anyhow::bail!(
-            "this version keeps its data in SQLite: the database URL must be sqlite:PATH, such as sqlite:/var/lib/errand/errand.db"
+            "the database URL must be sqlite:PATH, such as sqlite:/var/lib/errand/errand.db, or postgres://user:password@host/database"
         ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
-    fn only_sqlite_files_are_databases_yet() {
-        for (url, path) in [("sqlite:a.db", "a.db"), ("sqlite:///v/a.db", "/v/a.db"), ("sqlite://a.db", "a.db")] {
-            assert_eq!(sqlite_path(url).unwrap(), Path::new(path));
+    fn a_database_is_a_file_or_a_server() {
+        let read = |url| database(url, 8, false, "errand.toml");
+        for (url, place) in [
+            ("sqlite:a.db", "a.db"),
+            ("sqlite:///v/a.db", "/v/a.db"),
+            ("sqlite://a.db", "a.db"),
+            ("postgres://u:secret@h/d", "postgres://h/d"),
+        ] {
+            assert_eq!(read(url).unwrap().to_string(), place);
         }
-        for url in ["postgres://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
-            let refusal = sqlite_path(url).unwrap_err().to_string();
+        for url in ["mysql://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
+            let refusal = read(url).unwrap_err().to_string();
             assert!(refusal.contains("sqlite:PATH") && !refusal.contains("secret"), "{refusal}");
         }
+        let refusal = read("postgres://u:secret@h/d?no=such").unwrap_err().to_string();
+        assert!(refusal.contains("database URL") && !refusal.contains("secret"), "{refusal}");
     }
 }

@@ -149,7 +149,7 @@ async fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     Server::start(&data).terminate();
-    let db = Db::open(&Settings::new(data.join("errand.db"))).unwrap();
+    let db = Db::open(&Settings::new(data.join("errand.db"), std::sync::Arc::new(|| domain::Timestamp(0)))).unwrap();
     let newer = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (999, 'later', 'x', 0)";
     db.write(async move |tx| tx.exec(newer, &[]).await).await.unwrap();
     db.close().await;

@@ -78,6 +78,9 @@ impl Run {
 
     /// A worker has it: whatever was due when the last one let go or died is due again.
     fn claimed(&mut self, at: Timestamp) -> Effects {
+        if faults::sabotaged(faults::Sabotage::CounterInMemory) {
+            self.used = crate::runs::Used::default();
+        }
         // The time between a crash and this claim was nobody's work.
         if let Some(since) = self.active_since {
             self.used.active_ms = self.used.active_ms.saturating_add(self.last_at.ms_since(since));
@@ -96,6 +99,7 @@ impl Run {
             }
             Phase::Answered => vec![Effect::Then(Event::Completed { result: None })],
             Phase::Acting { current, begun: true, .. } => match current.replay {
+                _ if faults::sabotaged(faults::Sabotage::RepeatUnsafe) => vec![Effect::CallTool(current.clone())],
                 Replay::Safe => vec![Effect::CallTool(current.clone())],
                 Replay::Never => finished(current, Outcome::Unknown),
             },

@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use storage::builds::NewBuild;
 use storage::runs::{NewRun, RunRow};
+use storage::work::Claiming;
 use storage::{Bell, Db, MIGRATIONS, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
 use tempfile::TempDir;
 use testkit::scripted::Turn;
@@ -38,6 +39,10 @@ impl Ambient for Clock {
     fn now(&self) -> Timestamp {
         let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap();
         Timestamp(1_764_000_000_000).plus_ms(passed)
+    }
+
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
 
     fn id(&self, at: Timestamp) -> Uuid {
@@ -89,8 +94,10 @@ impl House {
     /// With a Build that says this, too.
     pub(crate) async fn with(config: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&storage::Settings::new(folder.path().join("errand.db"))).unwrap();
         let clock = Arc::new(Clock { started: Instant::now(), drawn: AtomicU64::new(0) });
+        let time = Arc::clone(&clock);
+        let settings = storage::Settings::new(folder.path().join("errand.db"), Arc::new(move || time.now()));
+        let db = Db::open(&settings).unwrap();
         let now = clock.now();
         db.migrate(MIGRATIONS, now.0).await.unwrap();
         let (team, agent) = (TeamId(clock.id(now)), AgentId(clock.id(now)));
@@ -138,6 +145,7 @@ impl House {
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),
             workspaces: Workspaces::new(self.folder.path().join("sandboxes")),
+            more_tools: None,
             pdf: PdfReader::new("no-pdf-here".into()),
             limits,
             settings,
@@ -209,8 +217,14 @@ impl House {
         self.db.read(async |tx| runs::inbox(tx, run, 0).await).await.unwrap().is_empty()
     }
 
-    pub(crate) async fn next_due(&self) -> Option<Timestamp> {
-        self.db.read(async |tx| work::next_due(tx).await).await.unwrap()
+    /// In how many milliseconds the next run is due.
+    pub(crate) async fn next_due(&self) -> Option<u64> {
+        self.db.read(async |tx| work::next_due(tx).await).await.unwrap().map(|due| due.in_ms)
+    }
+
+    /// What takes one run for so long.
+    pub(crate) fn claiming(&self, lease_ms: u64) -> Claiming {
+        Claiming { token: self.id(), now: self.now(), lease_ms, most: 1, stops_only: false, team_most: None }
     }
 
     /// Waits until the run has this status; answers how long that took.

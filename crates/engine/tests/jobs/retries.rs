@@ -44,8 +44,7 @@ async fn a_sleeping_run_can_be_stopped() {
     let _engine = house.engine(ScriptedModel::new(move |_| Err(failure.clone())));
     let run = house.start(None).await;
     house.until_journaled(run, "turn_failed", 1).await;
-    let due = house.next_due().await.unwrap();
-    assert!(due.ms_since(house.now()) > 50_000, "what the provider asks for is granted");
+    assert!(house.next_due().await.unwrap() > 50_000, "what the provider asks for is granted");
     house.stop(run).await;
     house.until(run, "interrupted").await;
 }

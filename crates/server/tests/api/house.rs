@@ -15,7 +15,7 @@ use domain::{Ambient, ApiKeyId, TeamId};
 use serde_json::{Value, json};
 use server::App;
 use storage::runs::{Commit, Committed, Then};
-use storage::work::{self, Claimed};
+use storage::work::{self, Claimed, Claiming};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError};
 use testkit::ambient::FakeAmbient;
 use testkit::schemas::Contract;
@@ -68,8 +68,10 @@ impl Answer {
 impl House {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = Db::open(&Settings::new(folder.path().join("errand.db"))).expect("a store");
         let ambient = Arc::new(FakeAmbient::default());
+        let time = Arc::clone(&ambient);
+        let db = Db::open(&Settings::new(folder.path().join("errand.db"), Arc::new(move || time.now())));
+        let db = db.expect("a store");
         db.migrate(MIGRATIONS, ambient.now().0).await.expect("a schema");
         let app = App {
             db,
@@ -77,6 +79,7 @@ impl House {
             ambient: ambient.clone(),
             files: Arc::new(MemoryFiles::default()),
             defaults: domain::builds::Defaults::default(),
+            api: true,
             ready: Arc::new(AtomicBool::new(true)),
         };
         let mut house = Self {
@@ -153,10 +156,8 @@ impl House {
     pub(crate) async fn claim(&self) -> Claimed {
         let now = self.ambient.now();
         let token = self.ambient.id(now);
-        let claimed = self
-            .app
-            .db
-            .write::<_, StoreError, _>(async move |tx| work::claim(tx, token, now, now, now.plus_ms(60_000), 1).await);
+        let wanted = Claiming { token, now, lease_ms: 60_000, most: 1, stops_only: false, team_most: None };
+        let claimed = self.app.db.write::<_, StoreError, _>(async move |tx| work::claim(tx, wanted).await);
         claimed.await.expect("a claim").pop().expect("a run that is due")
     }
 
@@ -179,10 +180,11 @@ impl House {
                 taken: waiting.iter().map(|(id, _)| *id).collect(),
                 asked,
                 overtaken: false,
-                then: if goes_on { Then::Hold(now.plus_ms(60_000)) } else { Then::Release },
+                webhook: false,
+                then: if goes_on { Then::Hold(60_000) } else { Then::Release },
                 now,
             };
-            storage::runs::commit(tx, step).await
+            storage::runs::commit(tx, &step, false).await
         });
         let Committed::Done { tail, .. } = committed.await.expect("a commit") else { panic!("a lease that is held") };
         claimed.tail = tail;

@@ -133,11 +133,12 @@ async fn a_message_that_came_before_the_question_overtakes_it_too() {
         taken: vec![],
         asked: Some(approval()),
         overtaken: false,
+        webhook: false,
         then: storage::runs::Then::Release,
         now,
     };
     let committed =
-        house.app.db.write::<_, storage::StoreError, _>(async move |tx| storage::runs::commit(tx, step).await);
+        house.app.db.write::<_, storage::StoreError, _>(async move |tx| storage::runs::commit(tx, &step, false).await);
     assert!(matches!(committed.await.expect("a commit"), storage::runs::Committed::Done { .. }));
     let respond = format!("/v1/runs/{run}/human-requests/{REQUEST}/respond");
     house.post(&respond, json!({"approved": true})).await.refusal(400, "request_already_answered");

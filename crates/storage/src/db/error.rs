@@ -31,11 +31,17 @@ pub enum StoreError {
     /// The data folder belongs to another running server. Says which.
     #[error("{0}")]
     Locked(String),
+    /// The server of the database does not answer, or not now. Nothing was written. Worth repeating.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The connection broke while a commit was under way: it may have happened or not.
+    #[error("the database broke off in a commit, which may have happened or not: {0}")]
+    InDoubt(String),
     /// A row with this key is already there.
     #[error("already there: {constraint}")]
     Conflict {
-        /// The unique key as the engine names it; on SQLite its columns, `runs.team_id, runs.id`,
-        /// or `index 'name'` where the index is on expressions.
+        /// The unique key as the engine names it: on PostgreSQL `runs_pkey`, on SQLite its columns,
+        /// `runs.team_id, runs.id`, or `index 'name'` where the index is on expressions.
         constraint: String,
     },
     /// A check, a `NOT NULL` or a foreign key refused the row.
@@ -59,9 +65,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether going on could acknowledge what is not on the disk: then the process must stop.
     /// A failed sync must not be repeated, because the system may have dropped the dirty pages
-    /// and would report success the second time.
+    /// and would report success the second time. Only SQLite's file is ours to judge: PostgreSQL
+    /// stops by itself.
     pub(super) fn durability_in_doubt(&self) -> bool {
         matches!(self, StoreError::Io(_) | StoreError::Corrupt { .. })
+    }
+
+    /// Whether the same may go well in a moment, with nothing changed but the weather.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Busy | Self::Full | Self::Unreachable(_) | Self::InDoubt(_))
     }
 }
 

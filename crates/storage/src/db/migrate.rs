@@ -4,6 +4,7 @@
 //! what must change comes as the next number.
 
 use super::error::StoreError;
+use super::sql::Sql;
 use super::tx::Tx;
 use super::value::params;
 use sha2::{Digest, Sha256};
@@ -17,26 +18,37 @@ pub struct Migration {
     /// What it does, in a word or two.
     pub name: &'static str,
     /// Its statements, without `BEGIN`, `COMMIT` or pragmas: all run in one transaction.
-    pub sql: &'static str,
+    pub sql: Sql,
 }
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+const CREATE: Sql = Sql::pair(
+    "CREATE TABLE IF NOT EXISTS schema_migrations (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
-) STRICT";
-const EXISTS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'";
+) STRICT",
+    "CREATE TABLE IF NOT EXISTS schema_migrations (
+    number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL
+)",
+);
+const EXISTS: Sql = Sql::pair(
+    "SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'",
+    "SELECT 1 WHERE to_regclass('schema_migrations') IS NOT NULL",
+);
+// Several nodes may start at once; the number is "Errd" and has no other meaning.
+const ALONE: Sql = Sql::pair("SELECT 1", "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1165128292)) AS held");
 const APPLIED: &str = "SELECT number, name, checksum FROM schema_migrations ORDER BY number";
 const NOTE: &str = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)";
 
 /// Applies what is missing of `known`; see [`Db::migrate`](super::Db::migrate).
 pub(super) async fn migrate(tx: &mut Tx<'_>, known: &[Migration], now: i64) -> Result<u32, StoreError> {
     let mut applied = 0;
+    tx.row(ALONE, &[]).await?;
     for step in missing(tx, known).await? {
         tx.exec(CREATE, &[]).await?;
-        tx.script(step.sql).map_err(|error| match error {
+        tx.script(step.sql).await.map_err(|error| match error {
             StoreError::Sql(why) => StoreError::Sql(format!("{}: {why}", title(step))),
             other => other,
         })?;
-        let note = params![step.number, step.name, checksum(step.sql), now];
+        let note = params![step.number, step.name, checksum(tx.words(step.sql)), now];
         tx.exec(NOTE, &note).await?;
         applied += 1;
     }
@@ -70,7 +82,7 @@ async fn missing<'k>(tx: &mut Tx<'_>, known: &'k [Migration]) -> Result<&'k [Mig
                  before the upgrade"
             )));
         };
-        if row.text_ref(2)? != checksum(step.sql) {
+        if row.text_ref(2)? != checksum(tx.words(step.sql)) {
             return Err(StoreError::Schema(format!(
                 "{} reads differently from what was applied to the database: run the version \
                  that applied it; an applied migration is never edited, a new one is added",
@@ -102,18 +114,21 @@ fn checksum(sql: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::tests::fixed_clock;
     use crate::db::{Db, Settings};
 
-    const FIRST: Migration = Migration { number: 1, name: "start", sql: "CREATE TABLE a (x INTEGER);\n" };
-    const SECOND: Migration =
-        Migration { number: 2, name: "more", sql: "CREATE TABLE b (y INTEGER);\nCREATE TABLE c (z);" };
-    const EDITED: Migration = Migration { sql: "CREATE TABLE a (x TEXT);\n", ..FIRST };
-    const BROKEN: Migration =
-        Migration { number: 2, name: "more", sql: "CREATE TABLE b (y INTEGER); CREATE nonsense;" };
+    const FIRST: Migration = migration(1, "start", "CREATE TABLE a (x INTEGER);\n");
+    const SECOND: Migration = migration(2, "more", "CREATE TABLE b (y INTEGER);\nCREATE TABLE c (z);");
+    const EDITED: Migration = migration(1, "start", "CREATE TABLE a (x TEXT);\n");
+    const BROKEN: Migration = migration(2, "more", "CREATE TABLE b (y INTEGER); CREATE nonsense;");
+
+    const fn migration(number: u32, name: &'static str, sql: &'static str) -> Migration {
+        Migration { number, name, sql: Sql::both(sql) }
+    }
 
     fn db() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&Settings::new(folder.path().join("errand.db"))).unwrap();
+        let db = Db::open(&Settings::new(folder.path().join("errand.db"), fixed_clock())).unwrap();
         (folder, db)
     }
 
@@ -126,7 +141,8 @@ mod tests {
         assert_eq!(db.migrate(&[FIRST, SECOND], 6).await, Ok(1));
         assert_eq!(db.migrate(&[FIRST, SECOND], 7).await, Ok(0));
         assert_eq!(db.require_schema(&[FIRST, SECOND]).await, Ok(()));
-        db.check_sql(&["SELECT x, y, z FROM a, b, c", CREATE, EXISTS, APPLIED, NOTE]).unwrap();
+        let known = ["SELECT x, y, z FROM a, b, c".into(), CREATE, EXISTS, ALONE, APPLIED.into(), NOTE.into()];
+        db.check_sql(&known).await.unwrap();
         let times = "SELECT applied_at FROM schema_migrations ORDER BY number";
         let noted = db.read(async |tx| tx.rows(times, &[]).await).await.unwrap();
         let noted: Vec<_> = noted.iter().map(|row| row.int(0).unwrap()).collect();
@@ -150,7 +166,7 @@ mod tests {
         let (_folder, db) = db();
         let broken = db.migrate(&[FIRST, BROKEN], 0).await.unwrap_err().to_string();
         assert!(broken.contains("migration 2 (more)"), "{broken}");
-        assert!(db.check_sql(&["SELECT x FROM a"]).is_err());
+        assert!(db.check_sql(&["SELECT x FROM a".into()]).await.is_err());
         assert_eq!(db.migrate(&[FIRST, SECOND], 0).await, Ok(2));
     }
 

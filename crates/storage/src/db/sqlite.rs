@@ -1,12 +1,15 @@
 //! The SQLite engine: how a statement is run, and what its errors mean.
 //!
 //! `connect.rs` opens connections with asserted settings; `writer.rs` is the one that writes, with
-//! group commit; `readers.rs` are the many that read. Nothing outside `db` may name `rusqlite`.
+//! group commit; `readers.rs` are the many that read; `memory.rs` is a database without a file. Nothing outside `db` may name `rusqlite`.
 
 mod connect;
+mod memory;
 mod readers;
 mod writer;
 
+pub(super) use memory::Memory;
+pub use memory::Weather;
 pub(super) use readers::Readers;
 pub(super) use writer::Writer;
 

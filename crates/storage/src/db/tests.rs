@@ -4,7 +4,8 @@
 mod engine;
 mod failures;
 
-use super::{Db, Migration, Settings, StoreError, Tx, params};
+use super::{Clock, Db, Engine, Migration, Settings, Sql, StoreError, Tx, params};
+use domain::Timestamp;
 use rusqlite::Connection;
 use std::sync::{Arc, mpsc};
 use std::{fs, path::PathBuf};
@@ -13,17 +14,24 @@ use tempfile::TempDir;
 const SCHEMA: &[Migration] = &[Migration {
     number: 1,
     name: "start",
-    sql: "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
+    sql: Sql::both(
+        "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
           CREATE TABLE notes (
               run INTEGER REFERENCES runs (id),
               late INTEGER REFERENCES runs (id) DEFERRABLE INITIALLY DEFERRED,
               body TEXT CHECK (body <> '')
           ) STRICT;",
+    ),
 }];
 const RUN: &str = "INSERT INTO runs (id, name) VALUES ($1, $2)";
 const NOTE: &str = "INSERT INTO notes (run, body) VALUES ($1, $2)";
 const LATE: &str = "INSERT INTO notes (late) VALUES ($1)";
 const COUNT: &str = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM notes)";
+
+/// A clock that stands still.
+pub(in crate::db) fn fixed_clock() -> Clock {
+    Arc::new(|| Timestamp(0))
+}
 
 struct Store {
     folder: TempDir,
@@ -37,12 +45,20 @@ impl Store {
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::new(folder.path().join("errand.db"));
+        let mut settings = Settings::new(folder.path().join("errand.db"), fixed_clock());
         settings.fatal = Arc::new(|error| panic!("the disk is fine, yet: {error}"));
         change(&mut settings);
         let db = Db::open(&settings).unwrap();
         db.migrate(SCHEMA, 0).await.unwrap();
         Store { folder, db }
+    }
+
+    /// How many jobs wait for the writer's thread.
+    fn waiting(&self) -> usize {
+        match &*self.db.0 {
+            Engine::Sqlite { writer, .. } => writer.waiting(),
+            _ => unreachable!("these tests are on SQLite"),
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -136,7 +152,7 @@ async fn what_waits_together_is_committed_together() {
             tokio::spawn(async move { add_both(&db, id, format!("run {id}")).await })
         })
         .collect();
-    while store.db.0.writer.waiting() < 300 {
+    while store.waiting() < 300 {
         tokio::task::yield_now().await;
     }
     drop(release);
@@ -170,7 +186,7 @@ async fn readers_see_only_what_is_committed_and_keep_their_snapshot() {
     let seen_inside = db
         .write(async move |tx| {
             add_run(tx, 1, "one").await?;
-            reader.0.readers.read(async |tx| counted(tx).await)
+            reader.read(async |tx| counted(tx).await).await
         })
         .await;
     assert_eq!(seen_inside, Ok((0, 0)));
@@ -209,6 +225,6 @@ async fn closing_finishes_what_was_asked_for_and_leaves_one_file() {
     assert_eq!(store.db.read_slow(async |tx| counted(tx).await).await, Err(StoreError::Closed));
     store.db.close().await;
     assert!(!store.file("errand.db-wal").exists());
-    let again = Db::open(&Settings::new(store.file("errand.db"))).unwrap();
+    let again = Db::open(&Settings::new(store.file("errand.db"), fixed_clock())).unwrap();
     assert_eq!(again.read(async |tx| counted(tx).await).await, Ok((1, 0)));
 }

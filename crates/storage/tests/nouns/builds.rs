@@ -6,15 +6,15 @@ use domain::AgentId;
 use domain::builds::Build;
 use storage::{agents, builds};
 
-use crate::house::{House, at};
+use crate::house::{Engine, House, at};
 
 async fn page(house: &House, agent: AgentId, limit: u32, offset: u64) -> Option<(Vec<Build>, u64)> {
     house.db.read(async |tx| builds::page(tx, house.team, agent, limit, offset).await).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_have_no_gap_and_no_duplicate_however_many_write_at_once() {
-    let house = Arc::new(House::new().await);
+both!(numbers_have_no_gap_and_no_duplicate_however_many_write_at_once);
+async fn numbers_have_no_gap_and_no_duplicate_however_many_write_at_once(engine: Engine) {
+    let house = Arc::new(House::new(engine).await);
     let agents = [house.agent(house.team, "one").await, house.agent(house.team, "two").await];
     let writers: Vec<_> = (0..50)
         .map(|turn| {
@@ -37,9 +37,9 @@ async fn numbers_have_no_gap_and_no_duplicate_however_many_write_at_once() {
     }
 }
 
-#[tokio::test]
-async fn the_latest_is_the_one_with_the_highest_number_and_moves_the_assignment() {
-    let house = House::new().await;
+both!(the_latest_is_the_one_with_the_highest_number_and_moves_the_assignment);
+async fn the_latest_is_the_one_with_the_highest_number_and_moves_the_assignment(engine: Engine) {
+    let house = House::new(engine).await;
     let (team, agent) = (house.team, house.agent(house.team, "one").await);
     let latest =
         async || house.db.read(async |tx| agents::get_with_build(tx, team, agent).await).await.unwrap().unwrap().1;
@@ -53,9 +53,9 @@ async fn the_latest_is_the_one_with_the_highest_number_and_moves_the_assignment(
     assert_eq!((moved.created_at, moved.updated_at), (at(0), at(5)));
 }
 
-#[tokio::test]
-async fn pages_meet_without_overlap() {
-    let house = House::new().await;
+both!(pages_meet_without_overlap);
+async fn pages_meet_without_overlap(engine: Engine) {
+    let house = House::new(engine).await;
     let agent = house.agent(house.team, "one").await;
     for _ in 0..5 {
         house.build(house.team, agent).await.unwrap();
@@ -69,9 +69,9 @@ async fn pages_meet_without_overlap() {
     assert_eq!(seen, [5, 4, 3, 2, 1]);
 }
 
-#[tokio::test]
-async fn nobody_builds_for_an_assignment_that_is_not_theirs() {
-    let house = House::new().await;
+both!(nobody_builds_for_an_assignment_that_is_not_theirs);
+async fn nobody_builds_for_an_assignment_that_is_not_theirs(engine: Engine) {
+    let house = House::new(engine).await;
     let agent = house.agent(house.team, "ours").await;
     assert_eq!(house.build(house.strangers, agent).await, None);
     assert_eq!(house.build(house.team, AgentId(house.id())).await, None);

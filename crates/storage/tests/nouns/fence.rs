@@ -4,11 +4,11 @@ use domain::runs::Status;
 use storage::runs::Then;
 use storage::work;
 
-use crate::house::{House, LEASE, at, noted, request, said, step};
+use crate::house::{Engine, House, LEASE, at, noted, request, said, step};
 
-#[tokio::test]
-async fn a_claim_is_journaled_and_nobody_else_gets_the_run_while_it_holds() {
-    let house = House::new().await;
+both!(a_claim_is_journaled_and_nobody_else_gets_the_run_while_it_holds);
+async fn a_claim_is_journaled_and_nobody_else_gets_the_run_while_it_holds(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await;
     assert_eq!(house.next_due().await, Some(at(10)));
     assert!(house.claim(at(9)).await.is_empty(), "it is not due yet");
@@ -23,29 +23,29 @@ async fn a_claim_is_journaled_and_nobody_else_gets_the_run_while_it_holds() {
     assert_eq!(house.next_due().await, Some(at(20).plus_ms(LEASE)));
 }
 
-#[tokio::test]
-async fn a_renewed_lease_holds_on_and_a_lost_one_is_told() {
-    let house = House::new().await;
+both!(a_renewed_lease_holds_on_and_a_lost_one_is_told);
+async fn a_renewed_lease_holds_on_and_a_lost_one_is_told(engine: Engine) {
+    let house = House::new(engine).await;
     house.run(house.team).await;
     let lease = house.claim_one(at(20)).await.lease;
-    let renew = async |until| house.db.write(async move |tx| work::renew(tx, &[lease], until).await).await.unwrap();
-    assert_eq!(renew(at(5_000)).await, []);
+    let renew = async |ms| house.db.write(async move |tx| work::renew(tx, &[lease], ms).await).await.unwrap();
+    assert_eq!(renew(4_980).await, []);
     assert!(house.claim(at(4_999)).await.is_empty());
     house.claim_one(at(5_000)).await;
-    assert_eq!(renew(at(9_000)).await, [lease]);
+    assert_eq!(renew(9_000).await, [lease]);
     assert_eq!(house.next_due().await, Some(at(5_000).plus_ms(LEASE)), "the loser renewed nothing");
 }
 
-#[tokio::test]
-async fn whoever_lost_the_lease_writes_nothing() {
-    let house = House::new().await;
+both!(whoever_lost_the_lease_writes_nothing);
+async fn whoever_lost_the_lease_writes_nothing(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await.id;
     house.tell(run, said("hello"), at(15)).await;
     let zombie = house.claim_one(at(20)).await;
     let heir = house.claim_one(at(20).plus_ms(LEASE)).await;
     let (before, row_before) = (house.journal(run).await, house.row(run).await);
 
-    for then in [Then::Hold(at(9_000)), Then::Sleep(at(9_000)), Then::Release] {
+    for then in [Then::Hold(9_000), Then::Sleep(9_000), Then::Release] {
         let mut late = step(&zombie, vec![noted("late")], Status::Waiting, then, at(3_000));
         late.taken = house.inbox(run).await.iter().map(|(id, _)| *id).collect();
         late.asked = Some(request(house.id()));
@@ -53,7 +53,7 @@ async fn whoever_lost_the_lease_writes_nothing() {
         assert_eq!(house.commit(late).await, None);
     }
     let lease = zombie.lease;
-    house.db.write(async move |tx| work::let_go(tx, lease, at(0)).await).await.unwrap();
+    house.db.write(async move |tx| work::let_go(tx, lease, 0).await).await.unwrap();
 
     let row = house.row(run).await;
     assert_eq!(house.journal(run).await, before);
@@ -62,45 +62,45 @@ async fn whoever_lost_the_lease_writes_nothing() {
     let asked = house.db.read(async |tx| storage::human_requests::pending(tx, house.team, run).await).await.unwrap();
     assert!(asked.is_none());
     assert!(house.claim(at(1_100)).await.is_empty(), "the heir still holds it");
-    let good = step(&heir, vec![noted("mine")], Status::Running, Then::Hold(at(9_000)), at(1_500));
+    let good = step(&heir, vec![noted("mine")], Status::Running, Then::Hold(9_000), at(1_500));
     assert!(house.commit(good).await.is_some());
 }
 
-#[tokio::test]
-async fn a_holder_that_is_late_but_unchallenged_may_still_commit() {
-    let house = House::new().await;
+both!(a_holder_that_is_late_but_unchallenged_may_still_commit);
+async fn a_holder_that_is_late_but_unchallenged_may_still_commit(engine: Engine) {
+    let house = House::new(engine).await;
     house.run(house.team).await;
     let claimed = house.claim_one(at(20)).await;
-    let late = step(&claimed, vec![noted("late")], Status::Running, Then::Hold(at(9_000)), at(5_000));
+    let late = step(&claimed, vec![noted("late")], Status::Running, Then::Hold(9_000), at(5_000));
     assert!(house.commit(late).await.is_some(), "authority is the token, not the clock");
 }
 
-#[tokio::test]
-async fn letting_go_and_a_new_start_make_runs_due() {
-    let house = House::new().await;
+both!(letting_go_and_a_new_start_make_runs_due);
+async fn letting_go_and_a_new_start_make_runs_due(engine: Engine) {
+    let house = House::new(engine).await;
     house.run(house.team).await;
     let lease = house.claim_one(at(20)).await.lease;
-    house.db.write(async move |tx| work::let_go(tx, lease, at(50)).await).await.unwrap();
+    house.db.write(async move |tx| work::let_go(tx, lease, 30).await).await.unwrap();
     assert!(house.claim(at(49)).await.is_empty());
     house.claim_one(at(50)).await;
-    let freed = house.db.write(async |tx| work::free_all(tx, at(60)).await).await.unwrap();
+    house.at(at(60)).await;
+    let freed = house.db.write(async |tx| work::free_all(tx).await).await.unwrap();
     assert_eq!(freed, 1);
     let again = house.claim_one(at(60)).await;
     assert_eq!(again.tail, (5, 1), "each claim has an entry of its own");
 }
 
-#[tokio::test]
-async fn claims_take_the_longest_due_first_and_no_more_than_asked_for() {
-    let house = House::new().await;
+both!(claims_take_the_longest_due_first_and_no_more_than_asked_for);
+async fn claims_take_the_longest_due_first_and_no_more_than_asked_for(engine: Engine) {
+    let house = House::new(engine).await;
     let agent = house.agent(house.team, "worker").await;
     let build = house.build(house.team, agent).await.unwrap().id;
     let mut runs = Vec::new();
     for due in [30, 10, 20] {
         runs.push(house.run_of(house.team, agent, build, "job", at(due)).await.id);
     }
-    let token = house.id();
-    let claim = async move |tx: &mut storage::Tx<'_>| work::claim(tx, token, at(40), at(40), at(5_000), 2).await;
-    let mut claimed: Vec<_> = house.db.write(claim).await.unwrap().iter().map(|claimed| claimed.lease.run).collect();
+    let claimed = house.claim_as(at(40), |wanted| wanted.most = 2).await;
+    let mut claimed: Vec<_> = claimed.iter().map(|claimed| claimed.lease.run).collect();
     claimed.sort();
     assert_eq!(claimed, [runs[1], runs[2]]);
     assert_eq!(house.claim_one(at(40)).await.lease.run, runs[0]);

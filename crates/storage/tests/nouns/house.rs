@@ -1,6 +1,7 @@
 //! A database with two teams in it, and the short cuts that the tests share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use domain::agents::Agent;
 use domain::builds::{Build, Secrets};
@@ -10,18 +11,30 @@ use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use serde_json::json;
 use storage::builds::NewBuild;
 use storage::runs::{Commit, Committed, NewRun, RunRow, Then};
-use storage::work::Claimed;
-use storage::{Db, MIGRATIONS, Settings, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
+use storage::work::{Claimed, Claiming};
+use storage::{Clock, Db, MIGRATIONS, Settings, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::postgres;
+
 /// How long the leases of these tests hold, in milliseconds.
 pub(crate) const LEASE: u64 = 1_000;
+
+/// What a test runs on: each runs on all of them and expects the same answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Engine {
+    Sqlite,
+    Memory,
+    Postgres,
+}
 
 pub(crate) struct House {
     pub(crate) db: Db,
     pub(crate) team: TeamId,
     pub(crate) strangers: TeamId,
+    engine: Engine,
+    clock: Arc<AtomicI64>,
     next_id: AtomicU64,
     _folder: TempDir,
 }
@@ -40,17 +53,37 @@ pub(crate) fn noted(text: &str) -> Event {
 }
 
 impl House {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&Settings::new(folder.path().join("errand.db"))).unwrap();
+        let clock = Arc::new(AtomicI64::new(at(0).0));
+        let told = Arc::clone(&clock);
+        let clock_of_files: Clock = Arc::new(move || Timestamp(told.load(Ordering::Relaxed)));
+        let db = match engine {
+            Engine::Sqlite => Db::open(&Settings::new(folder.path().join("errand.db"), clock_of_files)).unwrap(),
+            Engine::Memory => Db::in_memory(&clock_of_files).unwrap(),
+            Engine::Postgres => Db::connect(postgres::database().parse().unwrap()).await.unwrap(),
+        };
         db.migrate(MIGRATIONS, at(0).0).await.unwrap();
+        if matches!(engine, Engine::Postgres) {
+            postgres::let_tests_set_the_clock(&db).await;
+        }
         let (team, strangers) = (TeamId(Uuid::from_u128(1)), TeamId(Uuid::from_u128(2)));
         let both = async move |tx: &mut storage::Tx<'_>| {
             teams::insert(tx, team, "ours", at(0)).await?;
             teams::insert(tx, strangers, "theirs", at(0)).await
         };
         db.write::<_, StoreError, _>(both).await.unwrap();
-        Self { db, team, strangers, next_id: AtomicU64::new(1_000), _folder: folder }
+        let house = Self { db, team, strangers, engine, clock, next_id: AtomicU64::new(1_000), _folder: folder };
+        house.at(at(0)).await;
+        house
+    }
+
+    /// From now on it is this time for the database.
+    pub(crate) async fn at(&self, now: Timestamp) {
+        self.clock.store(now.0, Ordering::Relaxed);
+        if matches!(self.engine, Engine::Postgres) {
+            postgres::set_clock(&self.db, now).await;
+        }
     }
 
     /// Ids that sort as they were made, as the real ones do.
@@ -111,13 +144,23 @@ impl House {
             message: Some(Said { id: self.id(), text: "please".into() }),
             created_at,
         };
+        self.at(created_at).await;
         self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
     }
 
     /// Claims whatever is due at `now`, for [`LEASE`] milliseconds.
     pub(crate) async fn claim(&self, now: Timestamp) -> Vec<Claimed> {
+        self.claim_as(now, |_| {}).await
+    }
+
+    /// The same, wanted otherwise.
+    pub(crate) async fn claim_as(&self, now: Timestamp, change: impl FnOnce(&mut Claiming)) -> Vec<Claimed> {
+        self.at(now).await;
         let token = self.id();
-        self.db.write(async move |tx| work::claim(tx, token, now, now, now.plus_ms(LEASE), 100).await).await.unwrap()
+        let mut wanted =
+            Claiming { token, now, lease_ms: LEASE, most: 100, stops_only: false, team_most: None };
+        change(&mut wanted);
+        self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
     }
 
     /// Claims the one run that is due at `now`.
@@ -132,16 +175,18 @@ impl House {
         match self.try_commit(step).await {
             Committed::Done { tail, due_again } => Some((tail, due_again)),
             Committed::Lost => None,
-            Committed::Overtaken(step) => unreachable!("overtaken: {step:?}"),
+            Committed::Overtaken => unreachable!("overtaken"),
         }
     }
 
     pub(crate) async fn try_commit(&self, step: Commit) -> Committed {
-        self.db.write(async move |tx| runs::commit(tx, step).await).await.unwrap()
+        self.at(step.now).await;
+        self.db.write(async move |tx| runs::commit(tx, &step, false).await).await.unwrap()
     }
 
     pub(crate) async fn tell(&self, run: RunId, event: Event, now: Timestamp) {
         let team = self.team;
+        self.at(now).await;
         self.db.write(async move |tx| runs::tell(tx, team, run, &event, now).await).await.unwrap();
     }
 
@@ -153,8 +198,10 @@ impl House {
         self.db.read(async |tx| runs::get(tx, self.team, run).await).await.unwrap().unwrap()
     }
 
+    /// When the next run is due, as far as the clock is from it.
     pub(crate) async fn next_due(&self) -> Option<Timestamp> {
-        self.db.read(async |tx| work::next_due(tx).await).await.unwrap()
+        let due = self.db.read(async |tx| work::next_due(tx).await).await.unwrap();
+        due.map(|due| Timestamp(self.clock.load(Ordering::Relaxed)).plus_ms(due.in_ms))
     }
 
     /// The journal as `seq kind`, one after the other.
@@ -174,6 +221,7 @@ pub(crate) fn step(claimed: &Claimed, events: Vec<Event>, status: Status, then: 
         taken: vec![],
         asked: None,
         overtaken: false,
+        webhook: false,
         then,
         now,
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use storage::journal;
 use storage::runs::Then;
 
-use crate::house::{House, at, noted, step};
+use crate::house::{Engine, House, at, noted, step};
 
 fn replied(text: &str) -> Event {
     let carry = Some(json!({ "signature": "secret words" }));
@@ -15,14 +15,14 @@ fn replied(text: &str) -> Event {
     Event::Replied { turn: 1, reply }
 }
 
-#[tokio::test]
-async fn commits_go_on_where_the_last_one_ended() {
-    let house = House::new().await;
+both!(commits_go_on_where_the_last_one_ended);
+async fn commits_go_on_where_the_last_one_ended(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await.id;
     let mut claimed = house.claim_one(at(20)).await;
     for (text, tail) in [("a", (5, 3)), ("b", (7, 5))] {
         let events = vec![noted(text), replied(text)];
-        let step = step(&claimed, events, Status::Running, Then::Hold(at(9_000)), at(30));
+        let step = step(&claimed, events, Status::Running, Then::Hold(9_000), at(30));
         claimed.tail = house.commit(step).await.unwrap().0;
         assert_eq!(claimed.tail, tail);
     }
@@ -32,9 +32,9 @@ async fn commits_go_on_where_the_last_one_ended() {
     assert_eq!((row.last_seq, row.message_count), (7, 5));
 }
 
-#[tokio::test]
-async fn what_a_provider_wants_back_is_replayed_but_never_shown() {
-    let house = House::new().await;
+both!(what_a_provider_wants_back_is_replayed_but_never_shown);
+async fn what_a_provider_wants_back_is_replayed_but_never_shown(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await.id;
     let claimed = house.claim_one(at(20)).await;
     house.commit(step(&claimed, vec![replied("hi")], Status::Running, Then::Release, at(30))).await.unwrap();
@@ -45,9 +45,9 @@ async fn what_a_provider_wants_back_is_replayed_but_never_shown() {
     assert!(shown[0].body.contains("hi") && !shown[0].body.contains("secret"), "{}", shown[0].body);
 }
 
-#[tokio::test]
-async fn messages_page_through_the_entries_that_show() {
-    let house = House::new().await;
+both!(messages_page_through_the_entries_that_show);
+async fn messages_page_through_the_entries_that_show(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await.id;
     let claimed = house.claim_one(at(20)).await;
     // Silent entries lie between those that show.
@@ -65,9 +65,9 @@ async fn messages_page_through_the_entries_that_show() {
     assert_eq!(page(2, u64::MAX).await, Vec::<u64>::new());
 }
 
-#[tokio::test]
-async fn the_stream_reads_on_after_any_entry() {
-    let house = House::new().await;
+both!(the_stream_reads_on_after_any_entry);
+async fn the_stream_reads_on_after_any_entry(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await.id;
     house.claim_one(at(20)).await;
     let after = async |seq, limit| {

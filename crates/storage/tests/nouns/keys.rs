@@ -4,15 +4,15 @@ use domain::api_keys::ApiKey;
 use domain::{ApiKeyId, TeamId};
 use storage::{StoreError, api_keys};
 
-use crate::house::{House, at};
+use crate::house::{Engine, House, at};
 
 async fn find(house: &House, hash: [u8; 32]) -> Option<(ApiKeyId, TeamId)> {
     house.db.read(async |tx| api_keys::find(tx, hash).await).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_key_is_found_until_it_is_revoked_and_again_once_restored() {
-    let house = House::new().await;
+both!(a_key_is_found_until_it_is_revoked_and_again_once_restored);
+async fn a_key_is_found_until_it_is_revoked_and_again_once_restored(engine: Engine) {
+    let house = House::new(engine).await;
     let (team, strangers, id) = (house.team, house.strangers, ApiKeyId(house.id()));
     let hash = [7; 32];
     let key = ApiKey { id, team, name: "ci".into(), hash, created_at: at(1), revoked_at: None };
@@ -36,9 +36,9 @@ async fn a_key_is_found_until_it_is_revoked_and_again_once_restored() {
     assert_eq!(find(&house, hash).await, Some((id, team)));
 }
 
-#[tokio::test]
-async fn the_same_secret_is_not_stored_twice() {
-    let house = House::new().await;
+both!(the_same_secret_is_not_stored_twice);
+async fn the_same_secret_is_not_stored_twice(engine: Engine) {
+    let house = House::new(engine).await;
     let key = |id, team| ApiKey { id, team, name: "k".into(), hash: [7; 32], created_at: at(1), revoked_at: None };
     let (first, second) = (key(ApiKeyId(house.id()), house.team), key(ApiKeyId(house.id()), house.strangers));
     house.db.write(async move |tx| api_keys::insert(tx, &first).await).await.unwrap();

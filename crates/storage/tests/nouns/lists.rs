@@ -5,7 +5,7 @@ use domain::{AgentId, RunId};
 use storage::runs::{Filter, Then};
 use storage::{agents, runs};
 
-use crate::house::{House, at, step};
+use crate::house::{Engine, House, at, step};
 
 struct Listed {
     house: House,
@@ -17,8 +17,8 @@ struct Listed {
 const TITLES: [&str; 4] = ["Invoices MAY", "100% done", "a_b", "aXb"];
 
 /// Four runs of two Assignments by turns; the second one completed.
-async fn listed() -> Listed {
-    let house = House::new().await;
+async fn listed(engine: Engine) -> Listed {
+    let house = House::new(engine).await;
     let agents = [house.agent(house.team, "one").await, house.agent(house.team, "two").await];
     let mut runs = Vec::new();
     for (place, title) in TITLES.into_iter().enumerate() {
@@ -53,9 +53,9 @@ impl Listed {
     }
 }
 
-#[tokio::test]
-async fn runs_come_in_the_order_of_creation_both_ways_and_page_by_page() {
-    let listed = listed().await;
+both!(runs_come_in_the_order_of_creation_both_ways_and_page_by_page);
+async fn runs_come_in_the_order_of_creation_both_ways_and_page_by_page(engine: Engine) {
+    let listed = listed(engine).await;
     let every = Filter::default();
     assert_eq!(listed.page(&every, true, 100, 0).await, (vec![3, 2, 1, 0], 4));
     assert_eq!(listed.page(&every, false, 100, 0).await, (vec![0, 1, 2, 3], 4));
@@ -64,9 +64,9 @@ async fn runs_come_in_the_order_of_creation_both_ways_and_page_by_page() {
     assert_eq!(listed.page(&every, true, 3, 4).await, (vec![], 4));
 }
 
-#[tokio::test]
-async fn each_filter_leaves_what_fits() {
-    let listed = listed().await;
+both!(each_filter_leaves_what_fits);
+async fn each_filter_leaves_what_fits(engine: Engine) {
+    let listed = listed(engine).await;
     let everything = Filter::default;
     let agent = |place: usize| Filter { agent: Some(listed.agents[place]), ..everything() };
     assert_eq!(listed.all(agent(0)).await, [0, 2]);
@@ -81,9 +81,9 @@ async fn each_filter_leaves_what_fits() {
     assert_eq!(listed.all(both).await, [2]);
 }
 
-#[tokio::test]
-async fn a_search_finds_text_in_any_case_and_knows_no_wildcards() {
-    let listed = listed().await;
+both!(a_search_finds_text_in_any_case_and_knows_no_wildcards);
+async fn a_search_finds_text_in_any_case_and_knows_no_wildcards(engine: Engine) {
+    let listed = listed(engine).await;
     for (search, found) in
         [("may", vec![0]), ("VOICES m", vec![0]), ("%", vec![1]), ("a_b", vec![2]), ("axb", vec![3]), ("!", vec![])]
     {
@@ -92,9 +92,9 @@ async fn a_search_finds_text_in_any_case_and_knows_no_wildcards() {
     }
 }
 
-#[tokio::test]
-async fn assignments_come_newest_first_with_their_total() {
-    let house = House::new().await;
+both!(assignments_come_newest_first_with_their_total);
+async fn assignments_come_newest_first_with_their_total(engine: Engine) {
+    let house = House::new(engine).await;
     for name in ["a", "b", "c"] {
         house.agent(house.team, name).await;
     }

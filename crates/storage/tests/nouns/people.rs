@@ -9,7 +9,7 @@ use storage::runs::Then;
 use storage::work::Claimed;
 use uuid::Uuid;
 
-use crate::house::{House, at, request, said, step};
+use crate::house::{Engine, House, at, request, said, step};
 
 /// A run that waits for the answer to a request.
 async fn waiting(house: &House) -> (RunId, Uuid) {
@@ -32,9 +32,9 @@ async fn pending(house: &House, run: RunId) -> Option<Stored> {
     house.db.read(async |tx| human_requests::pending(tx, house.team, run).await).await.unwrap()
 }
 
-#[tokio::test]
-async fn an_open_request_is_pending_and_its_run_holds_no_work() {
-    let house = House::new().await;
+both!(an_open_request_is_pending_and_its_run_holds_no_work);
+async fn an_open_request_is_pending_and_its_run_holds_no_work(engine: Engine) {
+    let house = House::new(engine).await;
     let (run, id) = waiting(&house).await;
     let open = pending(&house, run).await.unwrap();
     assert_eq!((open.request.id, open.created_at, open.closed_at), (id, at(30), None));
@@ -42,9 +42,9 @@ async fn an_open_request_is_pending_and_its_run_holds_no_work() {
     assert_eq!(house.row(run).await.status.word(), "waiting");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_answers_at_once_one_wins() {
-    let house = Arc::new(House::new().await);
+both!(of_many_answers_at_once_one_wins);
+async fn of_many_answers_at_once_one_wins(engine: Engine) {
+    let house = Arc::new(House::new(engine).await);
     let (run, id) = waiting(&house).await;
     let rivals: Vec<_> = (0..20)
         .map(|rival| {
@@ -67,9 +67,9 @@ async fn of_many_answers_at_once_one_wins() {
     assert!(pending(&house, run).await.is_none());
 }
 
-#[tokio::test]
-async fn only_the_run_and_the_team_that_asked_get_the_answer() {
-    let house = House::new().await;
+both!(only_the_run_and_the_team_that_asked_get_the_answer);
+async fn only_the_run_and_the_team_that_asked_get_the_answer(engine: Engine) {
+    let house = House::new(engine).await;
     let (run, id) = waiting(&house).await;
     let answer = async |team, run, id| {
         house.db.write(async move |tx| human_requests::answer(tx, team, run, id, "yes", at(40)).await).await.unwrap()
@@ -80,13 +80,13 @@ async fn only_the_run_and_the_team_that_asked_get_the_answer() {
     assert!(answer(house.team, run, id).await);
 }
 
-#[tokio::test]
-async fn a_message_overtakes_the_open_request_which_cannot_be_answered_any_more() {
-    let house = House::new().await;
+both!(a_message_overtakes_the_open_request_which_cannot_be_answered_any_more);
+async fn a_message_overtakes_the_open_request_which_cannot_be_answered_any_more(engine: Engine) {
+    let house = House::new(engine).await;
     let (run, id) = waiting(&house).await;
     house.tell(run, said("never mind"), at(40)).await;
     let claimed = house.claim_one(at(40)).await;
-    let mut step = step(&claimed, vec![said("never mind")], Status::Running, Then::Hold(at(9_000)), at(50));
+    let mut step = step(&claimed, vec![said("never mind")], Status::Running, Then::Hold(9_000), at(50));
     step.overtaken = true;
     house.commit(step).await.unwrap();
     let (team, late) = (house.team, at(60));

@@ -3,11 +3,11 @@
 use storage::runs::{Filter, Then};
 use storage::{agents, builds, human_requests, journal, runs, sandboxes, teams};
 
-use crate::house::{House, at, request, step};
+use crate::house::{Engine, House, at, request, step};
 
-#[tokio::test]
-async fn a_stranger_sees_nothing_of_anything() {
-    let house = House::new().await;
+both!(a_stranger_sees_nothing_of_anything);
+async fn a_stranger_sees_nothing_of_anything(engine: Engine) {
+    let house = House::new(engine).await;
     let run = house.run(house.team).await;
     let claimed = house.claim_one(at(20)).await;
     let asked = request(house.id());
@@ -42,9 +42,9 @@ async fn a_stranger_sees_nothing_of_anything() {
     checked.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_run_cannot_point_at_what_another_team_has() {
-    let house = House::new().await;
+both!(a_run_cannot_point_at_what_another_team_has);
+async fn a_run_cannot_point_at_what_another_team_has(engine: Engine) {
+    let house = House::new(engine).await;
     let theirs = house.run(house.strangers).await;
     let (team, id) = (house.team, domain::RunId(house.id()));
     let new = storage::runs::NewRun {
@@ -63,9 +63,9 @@ async fn a_run_cannot_point_at_what_another_team_has() {
     assert!(house.db.read(async |tx| runs::get(tx, team, id).await).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn each_team_counts_its_own_runs() {
-    let house = House::new().await;
+both!(each_team_counts_its_own_runs);
+async fn each_team_counts_its_own_runs(engine: Engine) {
+    let house = House::new(engine).await;
     let mut numbers = Vec::new();
     for team in [house.team, house.strangers, house.team] {
         numbers.push(house.run(team).await.number);

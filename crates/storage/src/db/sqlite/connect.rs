@@ -5,10 +5,12 @@
 
 use super::said;
 use crate::db::error::StoreError;
-use crate::db::{Settings, Synchronous};
+use crate::db::{Clock, Settings, Synchronous};
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Marks a database file as ours: "Errd" in the file's header.
 const APPLICATION_ID: i64 = 0x4572_7264;
@@ -38,7 +40,7 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
         )));
     }
     let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let connection = connect(&settings.path, create)?;
+    let connection = connect(settings, create)?;
     claim(&connection, &settings.path)?;
     set_journal(&connection)?;
     let synchronous = match settings.synchronous {
@@ -55,26 +57,44 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
 
 /// Opens the file, which the writer must have opened before, for reading only.
 pub(super) fn for_reading(settings: &Settings) -> Result<Connection, StoreError> {
-    let connection = connect(&settings.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     set(&connection, "query_only", 1)?;
     Ok(connection)
 }
 
-fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+/// A database in memory, for a process that simulates many.
+pub(super) fn in_memory(clock: &Clock) -> Result<Connection, StoreError> {
+    let connection = Connection::open_in_memory().map_err(|error| said(&error))?;
+    prepare(&connection, clock)?;
+    Ok(connection)
+}
+
+fn connect(settings: &Settings, access: OpenFlags) -> Result<Connection, StoreError> {
+    let path = &settings.path;
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+    prepare(&connection, &settings.clock)?;
+    set(&connection, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    // A failed read of mapped memory is a signal that kills the process, not an error.
+    set(&connection, "mmap_size", 0)?;
+    Ok(connection)
+}
+
+/// What every connection needs, wherever its pages are.
+fn prepare(connection: &Connection, clock: &Clock) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // Plans must not depend on the values bound: SQLite would compile such a statement again at each run.
     let stable = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| said(&error))?;
     if !stable {
         return Err(StoreError::Setup("SQLite did not accept the query planner's stability guarantee".into()));
     }
-    set(&connection, "busy_timeout", BUSY_TIMEOUT_MS)?;
-    set(&connection, "foreign_keys", 1)?;
-    // A failed read of mapped memory is a signal that kills the process, not an error.
-    set(&connection, "mmap_size", 0)?;
-    Ok(connection)
+    set(connection, "foreign_keys", 1)?;
+    // PostgreSQL has a function of the same name: the time by which leases are given and end.
+    let clock = Arc::clone(clock);
+    connection
+        .create_scalar_function("errand_now", 0, FunctionFlags::SQLITE_UTF8, move |_| Ok(clock().0))
+        .map_err(|error| said(&error))
 }
 
 /// Before anything is changed: only an empty file, or one of ours, may be used.

@@ -6,6 +6,7 @@ use super::connect::for_reading;
 use super::{at_once, check, control};
 use crate::db::Settings;
 use crate::db::error::StoreError;
+use crate::db::sql::Sql;
 use crate::db::tx::Tx;
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +46,7 @@ impl Readers {
         // If the job panics, the connection is dropped with it and never used again.
         let mut connection = self.take()?;
         control(&connection, "BEGIN DEFERRED")?;
-        let outcome = at_once(job(&mut Tx::new(&mut connection)));
+        let outcome = at_once(job(&mut Tx::sqlite(&mut connection)));
         if control(&connection, "COMMIT").is_ok() {
             self.give_back(connection);
         }
@@ -53,9 +54,9 @@ impl Readers {
     }
 
     /// Prepares each statement; see [`Db::check_sql`](crate::db::Db::check_sql).
-    pub(in crate::db) fn check(&self, statements: &[&'static str]) -> Result<(), StoreError> {
+    pub(in crate::db) fn check(&self, statements: &[Sql]) -> Result<(), StoreError> {
         let connection = self.take()?;
-        let outcome = statements.iter().try_for_each(|sql| check(&connection, sql));
+        let outcome = statements.iter().try_for_each(|sql| check(&connection, sql.sqlite));
         self.give_back(connection);
         outcome
     }

@@ -183,7 +183,8 @@ impl Thread {
             }
             return Err(error);
         }
-        let outcome = self.run_all(jobs).and_then(|()| control(&self.connection, "COMMIT"));
+        faults::point("sqlite.begun");
+        let outcome = self.run_all(jobs).and_then(|()| self.commit(jobs));
         if outcome.is_err() && !self.connection.is_autocommit() {
             // Should this fail too, the next `BEGIN` does, and nothing is acknowledged.
             let _still_open = control(&self.connection, "ROLLBACK");
@@ -191,10 +192,24 @@ impl Thread {
         outcome
     }
 
+    fn commit(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), StoreError> {
+        if faults::fails("sqlite.commit") {
+            return Err(StoreError::Busy);
+        }
+        if faults::sabotaged(faults::Sabotage::AckBeforeCommit) {
+            jobs.drain(..).for_each(|job| job.answer(Ok(())));
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        control(&self.connection, "COMMIT")?;
+        faults::point("sqlite.committed");
+        Ok(())
+    }
+
     fn run_all(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), StoreError> {
         let mut started = 0;
         while let Some(job) = jobs.get_mut(started) {
             run_one(&mut self.connection, job.as_mut())?;
+            faults::point("sqlite.ran");
             started += 1;
             jobs.extend(self.next(started));
         }
@@ -216,7 +231,7 @@ impl Thread {
 /// Runs a job in its savepoint. An error here is one of the whole transaction.
 fn run_one(connection: &mut Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     control(connection, "SAVEPOINT job")?;
-    let mut tx = Tx::new(connection);
+    let mut tx = Tx::sqlite(connection);
     let keep = job.run(&mut tx);
     let fault = tx.fault();
     // SQLite gives up the whole transaction on some errors, such as a full disk.

@@ -1,6 +1,6 @@
 //! Statements as they are written, settings as they take effect, files as they are found.
 
-use super::{COUNT, NOTE, RUN, Store};
+use super::{COUNT, NOTE, RUN, Store, fixed_clock};
 use crate::db::{Db, Settings, StoreError, Synchronous, Tx, params};
 use rusqlite::Connection;
 use std::fs;
@@ -39,14 +39,14 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
     let foreign = Connection::open(&path).unwrap();
     foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
     let before = fs::read(&path).unwrap();
-    let refused = Db::open(&Settings::new(&path)).unwrap_err();
+    let refused = Db::open(&Settings::new(&path, fixed_clock())).unwrap_err();
     assert!(matches!(&refused, StoreError::Schema(why) if why.contains("foreign.db")), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 
     fs::write(&path, "no database at all, but a text of some length").unwrap();
-    let refused = Db::open(&Settings::new(&path)).unwrap_err();
+    let refused = Db::open(&Settings::new(&path, fixed_clock())).unwrap_err();
     assert!(refused.to_string().contains("foreign.db"), "{refused}");
-    let missing = Db::open(&Settings::new(folder.path().join("no/such/folder.db"))).unwrap_err();
+    let missing = Db::open(&Settings::new(folder.path().join("no/such/folder.db"), fixed_clock())).unwrap_err();
     assert!(missing.to_string().contains("no/such/folder.db"), "{missing}");
 }
 
@@ -84,9 +84,9 @@ async fn placeholders_are_numbers_whatever_their_order() {
 #[tokio::test]
 async fn a_wrong_statement_is_found_without_running_it() {
     let store = Store::new().await;
-    assert_eq!(store.db.check_sql(&[RUN, NOTE, COUNT, "SELECT $2, $1"]), Ok(()));
+    assert_eq!(store.db.check_sql(&[RUN.into(), NOTE.into(), COUNT.into(), "SELECT $2, $1".into()]).await, Ok(()));
     for wrong in ["SELECT nothing FROM runs", "SELECT $1, $3", "SELECT ?", "SELECT :name"] {
-        let found = store.db.check_sql(&[RUN, wrong]).unwrap_err().to_string();
+        let found = store.db.check_sql(&[RUN.into(), wrong.into()]).await.unwrap_err().to_string();
         assert!(found.contains(wrong), "{found}");
     }
     assert_eq!(store.counts().await, (0, 0));

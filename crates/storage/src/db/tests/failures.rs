@@ -1,6 +1,6 @@
 //! What goes wrong, and who is told: jobs that misbehave, commits and disks that fail.
 
-use super::{LATE, NOTE, Store, add_run, counted};
+use super::{LATE, NOTE, Store, add_run, counted, fixed_clock};
 use crate::db::{Db, Settings, StoreError, params};
 use rusqlite::Connection;
 use std::fs;
@@ -76,7 +76,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room() {
 fn counting(path: &Path) -> (Settings, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let mut settings = Settings::new(path);
+    let mut settings = Settings::new(path, fixed_clock());
     settings.fatal = Arc::new(move |error| {
         assert!(error.durability_in_doubt(), "{error}");
         counted.fetch_add(1, Ordering::SeqCst);

@@ -1,0 +1,63 @@
+//! Only in builds for the fault suites: two tools that have an effect outside, which `testkit::ledger` judges. `record` is not safe to repeat,
+//! `record_safe` is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::tools::MoreTools;
+use domain::RunId;
+use domain::turns::{Outcome, Replay, ToolCall, ToolSpec};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use crate::serve::environment;
+
+struct Ledger {
+    http: reqwest::Client,
+    url: String,
+}
+
+/// The tools over the ledger that `ERRAND_FAULT_LEDGER` names.
+pub(crate) fn tools() -> Option<Arc<dyn MoreTools>> {
+    let url = environment("ERRAND_FAULT_LEDGER")?;
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().ok()?;
+    Some(Arc::new(Ledger { http, url }))
+}
+
+impl MoreTools for Ledger {
+    fn specs(&self) -> Vec<ToolSpec> {
+        let parameters = json!({ "type": "object", "properties": { "line": { "type": "string" } }, "required": ["line"] });
+        let spec = |name, description| ToolSpec { name, description, parameters: parameters.clone() };
+        vec![spec("record", "Adds a line to the ledger."), spec("record_safe", "The same, safe to repeat.")]
+    }
+
+    fn replay(&self, name: &str) -> Option<Replay> {
+        match name {
+            "record" => Some(Replay::Never),
+            "record_safe" => Some(Replay::Safe),
+            _ => None,
+        }
+    }
+
+    fn call<'a>(&'a self, run: RunId, call: &'a ToolCall) -> BoxFuture<'a, Outcome> {
+        let safe = call.replay == Replay::Safe;
+        let line = call.arguments.get("line").cloned().unwrap_or_default();
+        let body = json!({ "key": call.key, "run": run, "call": call.id, "safe": safe, "line": line });
+        async move {
+            let answer = self.http.post(format!("{}/record", self.url)).json(&body).send().await;
+            match answer {
+                Ok(answer) if answer.status().is_success() => match answer.json::<Value>().await {
+                    Ok(entry) => Outcome::Ok(entry),
+                    // It may have taken effect.
+                    Err(_) => Outcome::Unknown,
+                },
+                Ok(answer) => Outcome::Error(format!("the ledger answered {}", answer.status())),
+                // Nothing was sent, or nobody knows.
+                Err(error) if error.is_connect() => Outcome::Error("the ledger cannot be reached".into()),
+                Err(_) => Outcome::Unknown,
+            }
+        }
+        .boxed()
+    }
+}

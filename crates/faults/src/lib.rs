@@ -1,0 +1,148 @@
+//! # faults
+//!
+//! **Holds** the named places at which a test can make the process die, and the named sabotages that a fault suite must notice. Built without the
+//! feature `armed`, as everywhere but in the fault suites, all of it is nothing and costs nothing.
+//!
+//! **May** end the process, when it is told to by its environment. **May not** decide anything else.
+//!
+//! Two variables arm a build: `ERRAND_FAULT=NAME:HIT:ACTION` (at the HITth time that the process comes by NAME; the actions are `abort`, and `error`
+//! where the place can fail) and `ERRAND_SABOTAGE=NAME`.
+
+#[cfg(feature = "armed")]
+mod armed;
+
+/// Every place, in the order of a run's life. A place that is not in this list does not compile into anything.
+pub const POINTS: &[&str] = &[
+    "start.opened",
+    "start.migrated",
+    "start.freed",
+    "start.admitted",
+    "api.write",
+    "api.written",
+    "api.rung",
+    "sqlite.begun",
+    "sqlite.ran",
+    "sqlite.commit",
+    "sqlite.committed",
+    "postgres.begun",
+    "postgres.ran",
+    "postgres.commit",
+    "postgres.committed",
+    "run.inserted",
+    "run.told",
+    "run.woken",
+    "claim.taken",
+    "claim.journaled",
+    "claims.look",
+    "claims.claimed",
+    "claims.begun",
+    "job.load",
+    "job.loaded",
+    "job.decided",
+    "job.committed",
+    "commit.fenced",
+    "commit.journaled",
+    "commit.moved",
+    "commit.asked",
+    "model.before",
+    "model.after",
+    "tool.before",
+    "tool.after",
+    "job.letting_go",
+    "lease.renew",
+    "lease.renewed",
+    "drain.begun",
+    "drain.ended",
+];
+
+/// What a build can be made to do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A write is answered before its commit.
+    AckBeforeCommit,
+    /// A worker that lost its lease may journal.
+    FenceJournal,
+    /// A worker that lost its lease renews its successor's and thinks that it holds it.
+    FenceRenew,
+    /// A worker that lost its lease lets go of its successor's.
+    FenceRelease,
+    /// A call leaves before its intent is journaled.
+    ResultBeforeIntent,
+    /// What outsiders are to be told is written by a transaction of its own.
+    OutboxOutside,
+    /// A call that is not safe to repeat is made again after a crash.
+    RepeatUnsafe,
+    /// What a run used of its limits is forgotten with the process.
+    CounterInMemory,
+    /// A lease ends by the clock of the node that gave it.
+    WallClockLeases,
+    /// A reader misses an event.
+    DropEvent,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::AckBeforeCommit,
+        Self::FenceJournal,
+        Self::FenceRenew,
+        Self::FenceRelease,
+        Self::ResultBeforeIntent,
+        Self::OutboxOutside,
+        Self::RepeatUnsafe,
+        Self::CounterInMemory,
+        Self::WallClockLeases,
+        Self::DropEvent,
+    ];
+
+    /// Its name in `ERRAND_SABOTAGE`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeCommit => "ack-before-commit",
+            Self::FenceJournal => "fence-journal",
+            Self::FenceRenew => "fence-renew",
+            Self::FenceRelease => "fence-release",
+            Self::ResultBeforeIntent => "result-before-intent",
+            Self::OutboxOutside => "outbox-outside",
+            Self::RepeatUnsafe => "repeat-unsafe",
+            Self::CounterInMemory => "counter-in-memory",
+            Self::WallClockLeases => "wall-clock-leases",
+            Self::DropEvent => "drop-event",
+        }
+    }
+}
+
+/// Whether this build does that wrong.
+#[inline]
+#[must_use]
+pub fn sabotaged(what: Sabotage) -> bool {
+    #[cfg(feature = "armed")]
+    return armed::sabotaged(what);
+    #[cfg(not(feature = "armed"))]
+    {
+        let _ = what;
+        false
+    }
+}
+
+/// Comes by a place of [`POINTS`]: the process may end here.
+#[inline]
+pub fn point(name: &'static str) {
+    #[cfg(feature = "armed")]
+    armed::point(name);
+    #[cfg(not(feature = "armed"))]
+    let _ = name;
+}
+
+/// The same, where the place can fail instead: whether it does.
+#[inline]
+#[must_use]
+pub fn fails(name: &'static str) -> bool {
+    #[cfg(feature = "armed")]
+    return armed::fails(name);
+    #[cfg(not(feature = "armed"))]
+    {
+        let _ = name;
+        false
+    }
+}

@@ -1,0 +1,189 @@
+//! Reaching the server: its URL, TLS, the timeouts of every session, and the settings without which it may not be used.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_platform_verifier::Verifier;
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::trouble::said;
+use crate::db::error::StoreError;
+
+/// How long a connection may take to come about, and how long a job waits for a free one.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A peer that does not acknowledge for so long is gone; the system's own patience is a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(10);
+/// No statement of ours takes seconds; one that waits for a lock that long waits for something broken. What is left open in the middle is
+/// rolled back by the server, so that its locks end with a worker that froze.
+const TIMEOUTS: &str =
+    "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s'";
+/// The same for one transaction.
+pub(super) const LOCAL_TIMEOUTS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '15s'";
+/// The oldest server: older ones get no fixes any more.
+const OLDEST: i32 = 140_000;
+
+/// What stands between this process and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// Nothing, or a pooler that keeps a session together.
+    #[default]
+    None,
+    /// A pooler that gives each transaction another session, such as PgBouncer in its mode `transaction`: no prepared statements, no session
+    /// settings, and no notifications, so that news of other nodes come by the slow poll.
+    Transaction,
+}
+
+/// How to reach a PostgreSQL database.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    config: Config,
+    ca_file: Option<PathBuf>,
+    /// Connections at most, half of them for reading. One more listens for news.
+    pub connections: usize,
+    /// What stands in between.
+    pub pooler: Pooler,
+}
+
+impl FromStr for PostgresSettings {
+    type Err = StoreError;
+
+    /// Of a URL `postgres://user:password@host:port/database?sslmode=…&sslrootcert=FILE`. Several hosts may be given, separated by commas: the
+    /// one that takes writes is used. TLS always verifies the server, so every `sslmode` but `disable` and `prefer` means `verify-full`.
+    fn from_str(url: &str) -> Result<Self, StoreError> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut kept, mut ca_file) = (Vec::new(), None);
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            match parameter.split_once('=') {
+                Some(("sslrootcert", file)) => ca_file = Some(PathBuf::from(file)),
+                Some(("sslmode", "verify-full" | "verify-ca")) => kept.push("sslmode=require"),
+                _ => kept.push(parameter),
+            }
+        }
+        // The error names the parameter and never quotes the URL, which may hold a password.
+        let mut config = Config::from_str(&format!("{base}?{}", kept.join("&")))
+            .map_err(|error| StoreError::Setup(format!("the database URL: {error}")))?;
+        if ca_file.is_some() && config.get_ssl_mode() == SslMode::Prefer {
+            config.ssl_mode(SslMode::Require);
+        }
+        config
+            .application_name("errand")
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(SILENCE)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Ok(Self { config, ca_file, connections: 8, pooler: Pooler::None })
+    }
+}
+
+impl PostgresSettings {
+    /// The server and database, without user and password, for people.
+    pub fn place(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            tokio_postgres::config::Host::Tcp(name) => name.clone(),
+            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        });
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        format!("postgres://{}/{database}", hosts.collect::<Vec<_>>().join(","))
+    }
+
+    /// Connections, made when they are needed.
+    pub(super) fn pool(&self, size: usize) -> Result<Pool, StoreError> {
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(self.config.clone(), self.tls()?, config);
+        let mut building = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(Timeouts {
+            wait: Some(CONNECT),
+            create: Some(CONNECT),
+            recycle: Some(CONNECT),
+        });
+        if self.pooler == Pooler::None {
+            building = building.post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(TIMEOUTS).await.map_err(HookError::Backend) })
+            }));
+        }
+        building.build().map_err(|error| StoreError::Setup(format!("the database connections: {error}")))
+    }
+
+    /// One connection outside of the pool.
+    pub(crate) async fn alone(
+        &self,
+    ) -> Result<
+        (tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream>),
+        StoreError,
+    > {
+        self.config.connect(self.tls()?).await.map_err(|error| said(&error))
+    }
+
+    fn tls(&self) -> Result<MakeRustlsConnect, StoreError> {
+        let setup = |error: &dyn std::fmt::Display| StoreError::Setup(format!("TLS to the database: {error}"));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let own = match &self.ca_file {
+            Some(file) => CertificateDer::pem_file_iter(file)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|error| setup(&format!("sslrootcert {}: {error}", file.display())))?,
+            None => Vec::new(),
+        };
+        let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(|error| setup(&error))?;
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| setup(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(MakeRustlsConnect::new(client))
+    }
+}
+
+/// Refuses a server that may forget what it acknowledged, or cannot hold what is stored.
+pub(super) async fn judge(client: &Object) -> Result<(), StoreError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('full_page_writes'), \
+             current_setting('synchronous_commit'), current_setting('server_encoding'), pg_is_in_recovery()",
+            &[],
+        )
+        .await
+        .map_err(|error| said(&error))?;
+    let text = |column: usize| row.try_get::<_, &str>(column).unwrap_or_default();
+    let mut wrong = Vec::new();
+    if text(0).parse::<i32>().unwrap_or(0) < OLDEST {
+        wrong.push(format!("the server is version {}; 14 is the oldest that is supported", text(0)));
+    }
+    for (column, name) in [(1, "fsync"), (2, "full_page_writes"), (3, "synchronous_commit")] {
+        if text(column) == "off" {
+            wrong.push(format!("{name} is off: a crash would lose what Errand has acknowledged; set {name} = on"));
+        }
+    }
+    if text(4) != "UTF8" {
+        wrong.push(format!("the database's encoding is {}: create one with ENCODING 'UTF8'", text(4)));
+    }
+    if row.try_get::<_, bool>(5).unwrap_or(true) {
+        wrong.push("the server is a standby and takes no writes: name the primary".to_owned());
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(StoreError::Setup(wrong.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_and_shown_without_its_password() {
+        let url = "postgres://me:s3cret@one,two:5433/jobs?sslmode=verify-full&sslrootcert=/etc/ca.pem";
+        let settings: PostgresSettings = url.parse().unwrap();
+        assert_eq!(settings.place(), "postgres://one,two/jobs");
+        assert_eq!(settings.config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(settings.ca_file, Some("/etc/ca.pem".into()));
+        for wrong in ["postgres://me:s3cret@h/d?nonsense=1", "postgres://me:s3cret@h:port/d"] {
+            let told = PostgresSettings::from_str(wrong).err().unwrap().to_string();
+            assert!(told.contains("the database URL") && !told.contains("s3cret"), "{told}");
+        }
+    }
+}

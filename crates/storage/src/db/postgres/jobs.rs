@@ -1,0 +1,145 @@
+//! Where writing transactions run: on one thread of their own, side by side.
+//!
+//! A job ends whether or not its caller still waits, as on SQLite, and what it holds need not travel between threads. There is no group commit
+//! here: the server gathers the syncs of all sessions by itself.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
+
+use deadpool_postgres::Pool;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use super::connect::{Pooler, PostgresSettings};
+use super::trouble::{doubtful, lost};
+use super::{Access, begin};
+use crate::db::error::StoreError;
+use crate::db::tx::Tx;
+
+/// Jobs that may wait before their callers are made to wait with them.
+const QUEUE: usize = 4_096;
+
+/// The door to the thread, which ends when the door is closed or dropped.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+}
+
+type Job = Box<dyn FnOnce(Pool, Pooler) -> LocalBoxFuture<'static, ()> + Send>;
+
+enum Message {
+    Job(Job),
+    /// No more jobs; answered when those that were asked for have ended.
+    Close(oneshot::Sender<()>),
+}
+
+impl Writer {
+    /// Starts the thread with up to `places` connections.
+    pub(super) fn start(settings: &PostgresSettings, places: usize) -> Result<Self, StoreError> {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (pool, pooler) = (settings.pool(places)?, settings.pooler);
+        let failed = |error| StoreError::Setup(format!("no thread for the database: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        thread::Builder::new()
+            .name("errand-postgres".to_owned())
+            .spawn(move || LocalSet::new().block_on(&runtime, serve(waiting, pool, pooler, places)))
+            .map_err(failed)?;
+        Ok(Self { queue })
+    }
+
+    /// Queues a job and waits for its commit.
+    pub(super) async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |pool, pooler| {
+            Box::pin(async move {
+                let outcome = transact(&pool, pooler, job).await;
+                // The caller may have stopped waiting; what it asked for is done all the same.
+                let _gone = reply.send(outcome);
+            })
+        });
+        if self.queue.send(Message::Job(job)).await.is_err() {
+            return Err(StoreError::Closed.into());
+        }
+        answer.await.unwrap_or_else(|_dropped| Err(StoreError::Closed.into()))
+    }
+
+    /// Lets the thread finish what was asked for.
+    pub(super) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.queue.send(Message::Close(reply)).await.is_ok() {
+            // An error means that the thread has ended in another way: closed as well.
+            let _ended = closed.await;
+        }
+    }
+}
+
+async fn serve(mut waiting: mpsc::Receiver<Message>, pool: Pool, pooler: Pooler, places: usize) {
+    let free = Arc::new(Semaphore::new(places));
+    let mut closing = Vec::new();
+    while let Some(message) = waiting.recv().await {
+        match message {
+            Message::Job(job) => {
+                // Never closed, so there is always a place in the end.
+                let place = Arc::clone(&free).acquire_owned().await;
+                let running = job(pool.clone(), pooler);
+                tokio::task::spawn_local(async move {
+                    running.await;
+                    drop(place);
+                });
+            }
+            Message::Close(reply) => {
+                waiting.close();
+                closing.push(reply);
+            }
+        }
+    }
+    drop(free.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await);
+    pool.close();
+    for reply in closing {
+        let _gone = reply.send(());
+    }
+}
+
+async fn transact<T, E, F>(pool: &Pool, pooler: Pooler, job: F) -> Result<T, E>
+where
+    F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+    E: From<StoreError>,
+{
+    let mut client = pool.get().await.map_err(|error| lost(&error))?;
+    let begun = begin(&mut client, Access::Write, pooler).await?;
+    faults::point("postgres.begun");
+    let mut tx = Tx::postgres(&begun);
+    // Unwind safe, because what the job touched is rolled back.
+    let outcome = AssertUnwindSafe(job(&mut tx)).catch_unwind().await;
+    let fault = tx.fault();
+    let done = match outcome {
+        Ok(Ok(done)) => done,
+        // Dropping the transaction rolls it back before the connection is used again.
+        Ok(Err(error)) => return Err(error),
+        Err(panic) => return Err(StoreError::Panicked(message(panic.as_ref())).into()),
+    };
+    if let Some(error) = fault {
+        // After a failed statement the server rolls back whatever the commit says: a job that overlooked it must not believe in it.
+        return Err(error.into());
+    }
+    faults::point("postgres.ran");
+    if faults::fails("postgres.commit") {
+        return Err(StoreError::Unreachable("a fault that was asked for".into()).into());
+    }
+    begun.transaction.commit().await.map_err(|error| doubtful(&error))?;
+    faults::point("postgres.committed");
+    Ok(done)
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message").to_owned()
+}

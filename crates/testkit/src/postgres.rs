@@ -1,0 +1,290 @@
+//! A real PostgreSQL of the test's own, which may be killed and started again.
+//!
+//! It keeps the promises that a durable server leans on: `fsync`, `full_page_writes` and `synchronous_commit` are on unless a test says otherwise.
+//! It ends with the test process however that ends, a kill or a `static` included.
+//!
+//! Everything here blocks. An async test may call it all the same, since nothing but the test waits for it; on a runtime that has other
+//! work to do, hand it to `spawn_blocking`.
+//!
+//! Here: the cluster. Next: `postgres/install.rs` for the programs and the user they run as, `postgres/guard.rs` for what outlives a killed test.
+
+mod guard;
+mod install;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use self::guard::Guard;
+use self::install::{Install, output};
+
+/// The owner of everything, and the database that is there from the start.
+const ERRAND: &str = "errand";
+/// Where no more than the socket's name depends on it.
+const USUAL_PORT: u16 = 5432;
+/// How long anything may take, on a machine that does much else: recovery after a crash is the longest.
+const PATIENCE: Duration = Duration::from_mins(2);
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// A cluster in a directory of its own. When this is dropped the server is gone and so is the directory.
+#[derive(Debug)]
+pub struct Cluster {
+    install: Install,
+    dir: PathBuf,
+    port: u16,
+    tcp: bool,
+    settings: Vec<String>,
+    server: Option<Child>,
+    /// After the server, which `drop` ends first.
+    guard: Guard,
+}
+
+impl Cluster {
+    /// Starts one that listens on a unix socket only.
+    pub fn start() -> io::Result<Self> {
+        Self::with(&[])
+    }
+
+    /// Starts one with settings of its own, such as `max_connections=20`; they win over all others.
+    pub fn with(settings: &[&str]) -> io::Result<Self> {
+        let mut cluster = Self::init(settings)?;
+        cluster.start_again()?;
+        cluster.create_database(ERRAND)?;
+        Ok(cluster)
+    }
+
+    /// Starts one that listens on a port of this machine too; after a crash it is the same one.
+    pub fn with_tcp(settings: &[&str]) -> io::Result<Self> {
+        let mut cluster = Self::init(settings)?;
+        cluster.tcp = true;
+        // Somebody may take a free port before PostgreSQL does.
+        for attempt in 0..10 {
+            cluster.port = free_port(attempt)?;
+            match cluster.start_again() {
+                Ok(()) => break,
+                Err(error) if attempt == 9 => return Err(error),
+                Err(_) => {}
+            }
+        }
+        cluster.create_database(ERRAND)?;
+        Ok(cluster)
+    }
+
+    /// The database `errand`, through the unix socket.
+    pub fn url(&self) -> String {
+        self.url_of(ERRAND)
+    }
+
+    /// A database, through the unix socket. Its directory is the URL's host, percent-encoded: libpq and tokio-postgres both read that. A `host`
+    /// parameter beside another host would not do, tokio-postgres tries both of them.
+    pub fn url_of(&self, database: &str) -> String {
+        let dir = encoded(self.dir.as_os_str().as_encoded_bytes());
+        format!("postgres://{ERRAND}@{dir}:{}/{}", self.port, encoded(database.as_bytes()))
+    }
+
+    /// A database, through whatever stands at `address`.
+    pub fn url_at(&self, address: SocketAddr, database: &str) -> String {
+        format!("postgres://{ERRAND}@{address}/{}", encoded(database.as_bytes()))
+    }
+
+    /// The unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// Where it listens for TCP, if it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tcp.then(|| (Ipv4Addr::LOCALHOST, self.port).into())
+    }
+
+    /// The first process of the server, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// What the server had to say since the beginning.
+    pub fn log(&self) -> io::Result<String> {
+        std::fs::read_to_string(self.dir.join("log"))
+    }
+
+    /// Makes a database.
+    pub fn create_database(&self, name: &str) -> io::Result<()> {
+        self.psql("postgres", &format!("create database \"{}\"", name.replace('"', "\"\""))).map(drop)
+    }
+
+    /// Runs SQL through `psql`: rows as lines, columns apart by `|`. The first error ends it.
+    pub fn psql(&self, database: &str, sql: &str) -> io::Result<String> {
+        psql(&self.install, &self.url_of(database), sql)
+    }
+
+    /// Stops it in good order: sessions are ended, everything is on the disk.
+    pub fn stop_fast(&mut self) -> io::Result<()> {
+        self.stop(Signal::INT)
+    }
+
+    /// Stops it without a word to anyone (`pg_ctl stop -m immediate`); the next start recovers.
+    pub fn stop_immediately(&mut self) -> io::Result<()> {
+        self.stop(Signal::QUIT)
+    }
+
+    /// Kills all of its processes at once, as the end of the machine would, and waits until they are gone.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.stop(Signal::KILL)
+    }
+
+    /// Starts it where it stopped, and waits until it lets people in. Nothing to do while it runs.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        if self.server.is_some() {
+            return Ok(());
+        }
+        let log = OpenOptions::new().append(true).create(true).open(self.dir.join("log"))?;
+        let mut command = self.install.server("postgres", &self.dir);
+        command.arg("-D").arg(self.data());
+        for setting in self.all_settings() {
+            command.arg("-c").arg(setting);
+        }
+        let mut server = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
+        let started = Instant::now();
+        loop {
+            if self.is_ready(server.id()) {
+                self.server = Some(server);
+                return Ok(());
+            }
+            if server.try_wait()?.is_some() || started.elapsed() > PATIENCE {
+                self.server = Some(server);
+                self.kill()?;
+                return Err(io::Error::other(format!("PostgreSQL did not start; its log: {}", self.log()?)));
+            }
+            sleep(GLANCE);
+        }
+    }
+
+    fn init(settings: &[&str]) -> io::Result<Self> {
+        let install = Install::find()?;
+        let dir = tempfile::Builder::new().prefix("errand-pg-").tempdir()?;
+        install.give(dir.path())?;
+        let guard = Guard::over(dir.path())?;
+        // From here on the guard removes it. Without links, since that is how `/proc` names it.
+        let dir = dir.keep().canonicalize()?;
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let cluster = Self { install, dir, port: USUAL_PORT, tcp: false, settings, server: None, guard };
+        let mut initdb = cluster.install.server("initdb", &cluster.dir);
+        initdb.arg("-D").arg(cluster.data()).args([
+            "-U",
+            ERRAND,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
+        output(&mut initdb)?;
+        Ok(cluster)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    fn all_settings(&self) -> Vec<String> {
+        let mut all = vec![
+            format!("listen_addresses={}", if self.tcp { "127.0.0.1" } else { "" }),
+            format!("port={}", self.port),
+            format!("unix_socket_directories={}", self.dir.display()),
+        ];
+        all.extend(["fsync=on", "full_page_writes=on", "synchronous_commit=on"].map(str::to_owned));
+        all.extend(["shared_buffers=32MB", "max_connections=100"].map(str::to_owned));
+        all.extend(self.settings.iter().cloned());
+        all
+    }
+
+    /// PostgreSQL writes into its lock file who holds it (line 1) and how far it is (line 8). After a crash the file is that of the dead one.
+    fn is_ready(&self, pid: u32) -> bool {
+        let Ok(lock) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return false };
+        let mut lines = lock.lines().map(str::trim);
+        lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
+    }
+
+    fn stop(&mut self, signal: Signal) -> io::Result<()> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        // One that has ended by itself is reaped by this question, and its number may be another's.
+        if server.try_wait()?.is_none() {
+            kill_process(Pid::from_child(server), signal)?;
+        }
+        let started = Instant::now();
+        while server.try_wait()?.is_none() {
+            in_time(started, "PostgreSQL does not stop")?;
+            sleep(GLANCE);
+        }
+        self.server = None;
+        // Its children see that it is gone when they next look up, and as long as one of them lives no new server may start.
+        while let left @ [_, ..] = &*working_in(&self.data())? {
+            if signal == Signal::KILL {
+                for pid in left {
+                    let _already_gone = kill_process(*pid, Signal::KILL);
+                }
+            }
+            in_time(started, "a process of PostgreSQL does not end")?;
+            sleep(GLANCE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.stop(Signal::QUIT).is_err() {
+            let _guard_tries_once_more = self.stop(Signal::KILL);
+        }
+        self.guard.end();
+    }
+}
+
+fn psql(install: &Install, url: &str, sql: &str) -> io::Result<String> {
+    let mut psql = install.client("psql");
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]).stdin(Stdio::null());
+    output(&mut psql)
+}
+
+fn in_time(started: Instant, otherwise: &str) -> io::Result<()> {
+    if started.elapsed() > PATIENCE { Err(io::Error::new(io::ErrorKind::TimedOut, otherwise)) } else { Ok(()) }
+}
+
+/// The processes that have `dir` as their working directory, as all of a PostgreSQL have its data. Only Linux can say.
+fn working_in(dir: &Path) -> io::Result<Vec<Pid>> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for process in processes {
+        let process = process?;
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        // One that ends meanwhile, or that is somebody else's, cannot be read.
+        if let Some(pid) = pid
+            && std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == dir)
+        {
+            all.push(pid);
+        }
+    }
+    Ok(all)
+}
+
+/// A free port below those that the system gives to outgoing connections, so that none of these takes it while the server is down.
+fn free_port(attempt: u16) -> io::Result<u16> {
+    let first = (std::process::id() % 10_000) as u16 + attempt * 101;
+    let free = |n: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *n)).is_ok();
+    let mut candidates = (0..10_000).map(|n| 20_000 + (first + n) % 10_000);
+    candidates.find(free).ok_or_else(|| io::Error::other("no port between 20000 and 29999 is free"))
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    bytes.iter().map(|byte| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The cluster keeps what was committed through every way of ending, and leaves nothing behind.
+
+use super::*;
+use crate::chaos_proxy::{ChaosProxy, Upstream, Weather};
+
+fn count(cluster: &Cluster) -> String {
+    cluster.psql("errand", "select count(*) from kept").unwrap()
+}
+
+#[test]
+fn what_is_committed_is_there_after_every_way_of_stopping() {
+    let mut cluster = Cluster::start().unwrap();
+    let settings = "select name, setting from pg_settings where name in \
+        ('fsync', 'full_page_writes', 'synchronous_commit', 'listen_addresses', 'max_connections') order by name";
+    let expected = "fsync|on\nfull_page_writes|on\nlisten_addresses|\nmax_connections|100\nsynchronous_commit|on";
+    assert_eq!(cluster.psql("errand", settings).unwrap(), expected);
+    cluster.psql("errand", "create table kept (n int); insert into kept values (1)").unwrap();
+
+    let stops: [fn(&mut Cluster) -> io::Result<()>; 3] = [Cluster::kill, Cluster::stop_immediately, Cluster::stop_fast];
+    for (stop, expected) in stops.iter().zip(["1", "2", "3"]) {
+        let pid = cluster.pid();
+        stop(&mut cluster).unwrap();
+        assert_eq!(cluster.pid(), None);
+        assert!(cluster.psql("errand", "select 1").is_err());
+        cluster.start_again().unwrap();
+        assert_ne!(cluster.pid(), pid);
+        assert_eq!(count(&cluster), expected);
+        cluster.psql("errand", "insert into kept values (1)").unwrap();
+    }
+    let recoveries = cluster.log().unwrap().matches("was not properly shut down").count();
+    assert_eq!(recoveries, 2, "after the kill and the immediate stop, and not after the fast one");
+}
+
+#[test]
+fn a_kill_takes_a_session_in_the_middle_of_its_work() {
+    let mut cluster = Cluster::with(&["max_connections=20"]).unwrap();
+    assert_eq!(cluster.psql("errand", "show max_connections").unwrap(), "20");
+    cluster.psql("errand", "create table kept (n int)").unwrap();
+    // Busy, so that it would not notice the end of its parent by itself.
+    let sql = "begin; insert into kept values (1); do $$ begin loop end loop; end $$";
+    let url = cluster.url();
+    let session = std::thread::spawn(move || psql(&Install::find().unwrap(), &url, sql));
+    let active = "select count(*) from pg_stat_activity where query like 'begin; insert%'";
+    while cluster.psql("postgres", active).unwrap() != "1" {
+        sleep(GLANCE);
+    }
+    cluster.kill().unwrap();
+    assert!(session.join().unwrap().is_err());
+    assert!(working_in(&cluster.data()).unwrap().is_empty());
+    cluster.start_again().unwrap();
+    assert_eq!(count(&cluster), "0");
+}
+
+#[test]
+fn two_at_once_know_nothing_of_each_other_and_leave_nothing() {
+    let (one, other) = (Cluster::start().unwrap(), Cluster::with(&["fsync=off"]).unwrap());
+    one.create_database("odd \"name\" / 1").unwrap();
+    assert_eq!(one.psql("odd \"name\" / 1", "select current_database()").unwrap(), "odd \"name\" / 1");
+    assert!(other.psql("odd \"name\" / 1", "select 1").is_err());
+    assert_eq!(other.psql("errand", "show fsync").unwrap(), "off");
+    let (dir, pid) = (one.dir.clone(), one.pid().unwrap());
+    assert!(one.socket().exists() && Path::new(&format!("/proc/{pid}")).exists());
+    drop(one);
+    assert!(!dir.exists() && !Path::new(&format!("/proc/{pid}")).exists());
+    assert_eq!(other.psql("errand", "select 1").unwrap(), "1");
+}
+
+#[test]
+fn the_guard_ends_what_nobody_ends() {
+    let mut cluster = Cluster::start().unwrap();
+    // A leftover that heeds no order to stop, as a session that computes.
+    let mut leftover = std::process::Command::new("sleep").arg("1000").current_dir(cluster.data()).spawn().unwrap();
+    // What the end of this process would do.
+    cluster.guard.end();
+    assert!(!cluster.dir.exists());
+    assert_eq!(leftover.wait().unwrap().code(), None, "killed");
+    let mut server = cluster.server.take().unwrap();
+    assert_eq!(server.try_wait().unwrap().and_then(|status| status.code()), Some(0), "stopped in its own way");
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_said() {
+    let error = Cluster::with(&["max_connections=many"]).unwrap_err().to_string();
+    assert!(error.contains("max_connections"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_stands_behind_a_proxy_on_either_socket() {
+    let mut cluster = Cluster::with_tcp(&[]).unwrap();
+    cluster.kill().unwrap();
+    cluster.start_again().unwrap();
+    for upstream in [Upstream::Unix(cluster.socket()), Upstream::Tcp(cluster.address().unwrap())] {
+        let proxy = ChaosProxy::start(upstream).await.unwrap();
+        let url = cluster.url_at(proxy.address(), "errand");
+        assert_eq!(psql(&cluster.install, &url, "select 6 * 7").unwrap(), "42");
+        proxy.set(Weather::CutAfter(0));
+        psql(&cluster.install, &url, "select 1").unwrap_err();
+    }
+}
