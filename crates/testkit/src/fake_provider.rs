@@ -7,6 +7,7 @@
 //! Here: the server. Next: `fake_provider/reply.rs` for what it can say, one module per wire for how.
 
 mod anthropic;
+mod bomb;
 mod chat;
 mod gemini;
 mod openai;
@@ -29,6 +30,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use self::bomb::gzip_bomb;
 pub use self::reply::{Arguments, FakeCall, FakeStop, FakeUsage, Reply, Step};
 pub use self::request::{Asked, FakeWire};
 
@@ -232,6 +234,17 @@ impl FakeWire {
             Self::Chat => chat::events(model, reply),
             Self::Gemini => gemini::events(model, reply),
         }
+    }
+
+    /// An event that says nothing. Only two vendors have one by name; elsewhere it is an event without content.
+    fn ping(self) -> String {
+        match self {
+            Self::Messages => "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+            Self::Responses => "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":0}\n\n",
+            Self::Chat => "data: {\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n",
+            Self::Gemini => "data: {\"candidates\":[]}\r\n\r\n",
+        }
+        .to_owned()
     }
 
     /// An error in the middle of a stream.

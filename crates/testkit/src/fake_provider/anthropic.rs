@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::reply::{FakeStop, Reply};
-use super::request::{Asked, Refusal, demand, items, text, within};
+use super::request::{Asked, Refusal, demand, is_name, items, text, within};
 
 /// The error body of this vendor.
 pub(super) fn error(status: u16, words: &str) -> Value {
@@ -96,9 +96,7 @@ fn check_block(block: &Value, place: usize) -> Result<(), Refusal> {
         },
         "thinking" => !text(block, "signature").is_empty() && block["thinking"].is_string(),
         "tool_use" => {
-            let id = text(block, "id");
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-            !id.is_empty() && id.chars().all(plain) && block["input"].is_object() && !text(block, "name").is_empty()
+            is_name(text(block, "id"), usize::MAX) && is_name(text(block, "name"), 128) && block["input"].is_object()
         }
         "tool_result" => {
             items(block, "content").iter().try_for_each(|inner| check_block(inner, place))?;

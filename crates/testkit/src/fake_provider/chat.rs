@@ -44,6 +44,7 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
             demand(call["function"]["arguments"].is_string(), || {
                 format!("messages.[{place}]: arguments must be a string")
             })?;
+            openai::check_call(text(&call["function"], "name"), text(call, "id"), 40)?;
             wanted.push(text(call, "id"));
         }
     }

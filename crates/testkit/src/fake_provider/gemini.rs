@@ -1,9 +1,10 @@
 //! Gemini `streamGenerateContent`, as the vendor reads and writes it.
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::reply::{FakeStop, Reply};
-use super::request::{Asked, Refusal, demand, items, text, within};
+use super::reply::{FakeCall, FakeStop, Reply};
+use super::request::{Asked, Refusal, demand, is_name, items, text, within};
 
 /// The error body of this vendor.
 pub(super) fn error(status: u16, words: &str) -> Value {
@@ -50,6 +51,8 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
                 .to_owned()
         })?;
         wanted = names("functionCall").collect();
+        let known = |name: &&str| is_name(&name.replace(['.', ':'], "_"), 64);
+        demand(wanted.iter().all(known), || format!("Invalid function name. {wanted:?}"))?;
         demand(wanted.is_empty() || text(content, "role") == "model", || {
             "Function calls come from the model.".to_owned()
         })?;
@@ -74,8 +77,10 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     };
     let mut out: Vec<_> =
         reply.pieces(&reply.text).into_iter().map(|piece| chunk(json!([{ "text": piece }]), None)).collect();
+    // Whatever is JSON goes out as it is written, also what no `Value` could hold.
+    let raw = |call: &FakeCall| serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
     let calls = reply.calls.iter().enumerate().map(|(index, call)| {
-        let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!(call.arguments));
+        let arguments = if raw(call) { json!(stand_in(index)) } else { json!(call.arguments) };
         let mut part = json!({ "functionCall": { "name": call.name, "args": arguments } });
         if !call.id.is_empty() {
             part["functionCall"]["id"] = json!(call.id);
@@ -88,7 +93,11 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     });
     let calls: Vec<_> = calls.collect();
     if !calls.is_empty() {
-        out.push(chunk(json!(calls), None));
+        let mut event = chunk(json!(calls), None);
+        for (index, call) in reply.calls.iter().enumerate().filter(|(_, call)| raw(call)) {
+            event = event.replacen(&json!(stand_in(index)).to_string(), &call.arguments, 1);
+        }
+        out.push(event);
     }
     let reason = match reply.stop {
         FakeStop::Done => "STOP",
@@ -97,4 +106,9 @@ pub(super) fn events(model: &str, reply: &Reply) -> Vec<String> {
     };
     out.push(chunk(json!([{ "text": "" }]), Some(reason)));
     out
+}
+
+/// Holds the place of the arguments of a call.
+fn stand_in(index: usize) -> String {
+    format!("@arguments {index}@")
 }

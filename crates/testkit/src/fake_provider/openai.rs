@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::request::{Asked, Refusal, demand, within};
+use super::request::{Asked, Refusal, demand, is_name, within};
 
 /// The error body of this vendor.
 pub(super) fn error(status: u16, words: &str) -> Value {
@@ -39,5 +39,17 @@ pub(super) fn check_common(asked: &Asked) -> Result<(), Refusal> {
 pub(super) fn check_json_word(on: bool, messages: &Value) -> Result<(), Refusal> {
     demand(!on || messages.to_string().to_lowercase().contains("json"), || {
         "messages must contain the word 'json' in some form, to use 'json_object'.".to_owned()
+    })
+}
+
+/// A call in the conversation may have been made by any model: its name and its id are looked at again.
+pub(super) fn check_call(name: &str, id: &str, longest_id: usize) -> Result<(), Refusal> {
+    demand(is_name(name, 64), || {
+        format!(
+            "Invalid name {name:?}. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$', at most 64 long."
+        )
+    })?;
+    demand(id.len() <= longest_id, || {
+        format!("Invalid call id: string too long. Expected a string with maximum length {longest_id}.")
     })
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -21,13 +22,8 @@ pub(super) async fn play(wire: FakeWire, model: &str, step: Step) -> Response {
     match step {
         Step::Answer(reply) => events(wire.events(model, &reply)),
         Step::Status(status, headers, body) => {
-            let mut response = json_response(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), &body);
-            for (name, value) in headers {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    response.headers_mut().insert(HeaderName::from_static(name), value);
-                }
-            }
-            response
+            let response = json_response(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), &body);
+            with_headers(response, headers)
         }
         Step::CutAfter(reply, end) => {
             let first = stream::iter([Ok(bytes(&reply, end))]);
@@ -54,17 +50,31 @@ pub(super) async fn play(wire: FakeWire, model: &str, step: Step) -> Response {
         Step::Hang => event_stream(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())),
         Step::Silence => std::future::pending().await,
         Step::Endless => {
-            let all = wire.events(model, &Reply::text("and so on").piece(100));
-            let word = all.iter().position(|event| event.contains("and so on")).unwrap_or(0);
-            // The first event with words is the one that holds a piece of them.
-            let (head, rest) = (all[..=word].to_vec(), all[word].clone());
-            let endless = stream::iter(head).chain(stream::repeat(rest));
+            let (head, piece) = babble(wire, model);
+            let endless = stream::iter(head).chain(stream::repeat(piece));
             event_stream(Body::from_stream(endless.map(Ok::<_, Infallible>)))
         }
         Step::EndlessLine => {
             let more = stream::repeat(Bytes::from_static(&[b'a'; 8192]));
             event_stream(Body::from_stream(more.map(Ok::<_, Infallible>)))
         }
+        Step::StallAfter(reply, end) => stalled(bytes(&reply, end)),
+        Step::Trickle(pause) => {
+            let (head, piece) = babble(wire, model);
+            drip(head, piece, pause)
+        }
+        Step::Pings(pause) => {
+            let mut head = wire.events(model, &Reply::text("and so on"));
+            head.truncate(1);
+            drip(head, wire.ping(), pause)
+        }
+        Step::Comments(pause) => drip(Vec::new(), ": keep-alive\n\n".to_owned(), pause),
+        Step::OpenStatus(status, body) => {
+            let mut response = stalled(Bytes::from(body.to_string()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+            with_headers(response, vec![("content-type", "application/json".to_owned())])
+        }
+        Step::Body(headers, bytes) => with_headers(event_stream(Body::from(bytes)), headers),
         Step::Delay(time, next) => {
             tokio::time::sleep(time).await;
             Box::pin(play(wire, model, *next)).await
@@ -79,6 +89,40 @@ fn events(all: Vec<String>) -> Response {
         Ok::<_, Infallible>(event)
     });
     event_stream(Body::from_stream(separate))
+}
+
+/// What comes before the first piece of words, and that piece, which may come again and again.
+fn babble(wire: FakeWire, model: &str) -> (Vec<String>, String) {
+    let mut all = wire.events(model, &Reply::text("and so on").piece(100));
+    // The first event with words is the one that holds a piece of them.
+    let word = all.iter().position(|event| event.contains("and so on")).unwrap_or(0);
+    let piece = all.swap_remove(word);
+    all.truncate(word);
+    (all, piece)
+}
+
+/// `head` at once, then `piece` after each `pause`.
+fn drip(head: Vec<String>, piece: String, pause: Duration) -> Response {
+    let drops = stream::repeat(piece).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        piece
+    });
+    event_stream(Body::from_stream(stream::iter(head).chain(drops).map(Ok::<_, Infallible>)))
+}
+
+/// These bytes, and no end.
+fn stalled(bytes: Bytes) -> Response {
+    let bytes = stream::iter([Ok::<_, Infallible>(bytes)]);
+    event_stream(Body::from_stream(bytes.chain(stream::pending())))
+}
+
+fn with_headers(mut response: Response, headers: Vec<(&'static str, String)>) -> Response {
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
 }
 
 fn event_stream(body: Body) -> Response {

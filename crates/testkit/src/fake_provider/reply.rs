@@ -101,6 +101,18 @@ pub enum Step {
     Endless,
     /// One line without end.
     EndlessLine,
+    /// Silence after so many bytes of the answer.
+    StallAfter(Reply, usize),
+    /// A piece of words after each while, for ever.
+    Trickle(Duration),
+    /// An event that says nothing after each while, for ever: a ping where the wire has one.
+    Pings(Duration),
+    /// A comment after each while, for ever: servers keep proxies awake with them.
+    Comments(Duration),
+    /// An HTTP error whose body comes and never ends.
+    OpenStatus(u16, Value),
+    /// 200 with these headers, or those of an event stream, and these bytes whatever they mean.
+    Body(Vec<(&'static str, String)>, Vec<u8>),
     /// The next step after a while.
     Delay(Duration, Box<Step>),
 }

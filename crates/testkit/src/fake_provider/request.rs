@@ -50,6 +50,12 @@ pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Whether a tool may be called that: letters, digits, `_` and `-`, and not too many.
+pub(super) fn is_name(name: &str, longest: usize) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=longest).contains(&name.len()) && name.chars().all(plain)
+}
+
 /// Whether a number field, if it is there, lies in the range.
 pub(super) fn within(value: &Value, key: &str, low: f64, high: f64) -> Result<(), Refusal> {
     match value.get(key).filter(|number| !number.is_null()) {

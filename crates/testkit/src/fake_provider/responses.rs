@@ -32,6 +32,7 @@ pub(super) fn check(asked: &Asked) -> Result<(), Refusal> {
         match text(item, "type") {
             "function_call" => {
                 demand(item["arguments"].is_string(), || "input: arguments must be a string".to_owned())?;
+                openai::check_call(text(item, "name"), text(item, "call_id"), 64)?;
                 wanted.push(text(item, "call_id"));
             }
             "function_call_output" => {
