@@ -76,20 +76,21 @@ async fn send(http: RequestBuilder, idle: Duration, who: &Who<'_>) -> Result<Res
         return Ok(response);
     }
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = timeout(idle, error_body(response)).await.unwrap_or_default();
+    let mut bytes = Vec::new();
+    // A body that does not end says enough with what has come of it.
+    let _ended = timeout(idle, error_body(response, &mut bytes)).await;
+    let body = String::from_utf8_lossy(&bytes);
     Err(failure::of_status(who, status.as_u16(), &body, retry_after::read(&headers, &body)))
 }
 
-/// The words that came with an error, as far as they are text.
-async fn error_body(mut response: Response) -> String {
-    let mut bytes = Vec::new();
+/// Reads what came with an error, as far as anybody wants to know it.
+async fn error_body(mut response: Response, bytes: &mut Vec<u8>) {
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > ERROR_BODY_MAX {
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reads the stream to its final event.

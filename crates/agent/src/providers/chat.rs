@@ -1,14 +1,16 @@
 //! OpenAI Chat Completions, and the many servers that speak it more or less.
 
+use std::collections::HashMap;
+
 use domain::models::{Provider, provider_for};
 use domain::turns::{Stop, Usage};
 use serde_json::{Value, json};
 
 use super::draft::{Draft, DraftCall, End, Read};
-use super::json::{count, items, text};
+use super::json::{count, items, push, text};
 use super::route::Route;
 use super::sampling::{knobs, reasons};
-use super::talk::{JSON_RULE, Part, Turn, pictures_after};
+use super::talk::{JSON_RULE, Part, Turn, pictures_after, plain_name};
 use crate::models::TurnRequest;
 use crate::settings::Service;
 
@@ -58,7 +60,7 @@ fn add(messages: &mut Vec<Value>, turn: Turn<'_>) {
             if !calls.is_empty() {
                 let calls = calls.iter().map(|call| {
                     let arguments = Value::Object(call.arguments.clone()).to_string();
-                    json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": arguments } })
+                    json!({ "id": call.id, "type": "function", "function": { "name": plain_name(&call.name), "arguments": arguments } })
                 });
                 message["tool_calls"] = calls.collect();
             }
@@ -98,10 +100,10 @@ fn user(parts: Vec<Part>) -> Value {
     json!({ "role": "user", "content": parts.into_iter().map(part).collect::<Vec<_>>() })
 }
 
-/// The server's number of each call of the draft.
+/// The latest call of the draft with each of the server's numbers.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    numbers: Vec<Option<u64>>,
+    numbers: HashMap<u64, usize>,
 }
 
 impl State {
@@ -121,7 +123,7 @@ impl State {
             .into_iter()
             .find(|thoughts| !thoughts.is_empty());
         if let Some(thoughts) = thoughts {
-            draft.kept = json!(format!("{}{thoughts}", draft.kept.as_str().unwrap_or_default()));
+            push(&mut draft.kept, thoughts);
         }
         for piece in items(delta, "/tool_calls") {
             self.call(piece, draft);
@@ -146,15 +148,16 @@ impl State {
         let number = piece["index"].as_u64();
         let id = text(piece, "/id");
         let known = match number {
-            Some(_) => self.numbers.iter().rposition(|known| *known == number),
-            None => self.numbers.len().checked_sub(1),
+            Some(number) => self.numbers.get(&number).copied(),
+            None => draft.calls.len().checked_sub(1),
         };
         let same =
             known.filter(|place| id.is_empty() || draft.calls[*place].id.is_empty() || draft.calls[*place].id == id);
         let place = same.unwrap_or_else(|| {
             draft.calls.push(DraftCall::default());
-            self.numbers.push(number);
-            draft.calls.len() - 1
+            let place = draft.calls.len() - 1;
+            self.numbers.extend(number.map(|number| (number, place)));
+            place
         });
         let call = &mut draft.calls[place];
         if call.id.is_empty() {

@@ -76,7 +76,7 @@ impl Draft {
             Some(End::Other(reason)) => return Err(failure::cut(who, &format!("it stopped with {reason}"))),
             None => return Err(failure::cut(who, "it ended without a reason to stop")),
         };
-        let ids = Ids::after(request);
+        let mut ids = Ids::after(request);
         let mut calls: Vec<ProposedCall> = Vec::new();
         for DraftCall { id, name, arguments } in self.calls {
             // The run makes none of the calls of such an answer, but asks again: it need only know that there was one.
@@ -84,7 +84,7 @@ impl Draft {
                 stop = if stop == Stop::Done { Stop::Malformed } else { stop };
                 Map::new()
             });
-            calls.push(ProposedCall { id: ids.unique(id, &calls), name, arguments });
+            calls.push(ProposedCall { id: ids.unique(id, calls.len()), name, arguments });
         }
         let cost_micro_usd = route.price.map(|price| price.of(&self.usage));
         Ok(Answer {
@@ -113,33 +113,39 @@ fn whole_arguments(name: &str, text: &str) -> Option<Map<String, Value>> {
     arguments.values().all(|value| is_shallow(value, DEPTH_MAX - 1)).then_some(arguments)
 }
 
+/// Longest id of a call that all vendors take back.
+const ID_MAX: usize = 40;
+
 /// Ids of calls, unique in the run: providers leave them out, repeat them within an answer, or count from zero in every answer.
-struct Ids<'a> {
+struct Ids {
     turn: u32,
-    taken: HashSet<&'a str>,
+    taken: HashSet<String>,
 }
 
-impl<'a> Ids<'a> {
-    fn after(request: &TurnRequest<'a>) -> Self {
+impl Ids {
+    fn after(request: &TurnRequest<'_>) -> Self {
         let calls = request.lines.iter().filter_map(|line| match line {
             Line::Assistant { calls, .. } => Some(calls),
             _ => None,
         });
-        Self { turn: request.turn, taken: calls.flatten().map(|call| call.id.as_str()).collect() }
+        Self { turn: request.turn, taken: calls.flatten().map(|call| call.id.clone()).collect() }
     }
 
-    /// `id` if it is new, else one made of the turn and the place of the call.
-    fn unique(&self, id: String, earlier: &[ProposedCall]) -> String {
-        let used = |id: &String| self.taken.contains(id.as_str()) || earlier.iter().any(|call| call.id == *id);
-        if !id.is_empty() && !used(&id) {
-            return id;
+    /// `id` if it is new and can be said again, else one made of the turn and the place of the call.
+    fn unique(&mut self, id: String, place: usize) -> String {
+        let good = (1..=ID_MAX).contains(&id.len()) && !id.contains(char::is_control);
+        let mut id = if good { id } else { self.make(place) };
+        if self.taken.contains(&id) {
+            id = self.make(place);
         }
-        let place = earlier.len();
-        let mut made = format!("call_{}_{place}", self.turn);
-        while used(&made) {
-            made.push('x');
+        while !self.taken.insert(id.clone()) {
+            id.push('x');
         }
-        made
+        id
+    }
+
+    fn make(&self, place: usize) -> String {
+        format!("call_{}_{place}", self.turn)
     }
 }
 

@@ -104,11 +104,13 @@ pub(super) fn of_event(who: &Who<'_>, body: &Value) -> ModelFailure {
 }
 
 /// Money has run out, or a limit on money was reached. Waiting does not help, whatever the status.
-const SPEND_CAPS: [&str; 7] = [
+const SPEND_CAPS: [&str; 9] = [
     "insufficient_quota",
     "spend_limit",
     "spend limit",
     "spending limit",
+    "spending cap",
+    "credits are depleted",
     "credit balance",
     "billing_error",
     "billing_hard_limit",

@@ -7,7 +7,7 @@ use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{count, items, text};
 use super::route::Route;
 use super::sampling::knobs;
-use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn, pictures_after};
+use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn, pictures_after, plain_name};
 use crate::models::TurnRequest;
 
 /// Gemini 3 refuses calls without a signature; this stands in for those that another provider made.
@@ -75,7 +75,7 @@ fn add(contents: &mut Vec<Value>, turn: Turn<'_>, needs_signature: bool) {
             let unsigned = json!(UNSIGNED);
             parts.extend(calls.iter().enumerate().map(|(place, call)| {
                 let part =
-                    json!({ "functionCall": with_id(&call.id, json!({ "name": call.name, "args": call.arguments })) });
+                    json!({ "functionCall": with_id(&call.id, json!({ "name": plain_name(&call.name), "args": call.arguments })) });
                 match &kept["calls"][place] {
                     Value::Null if place == 0 && needs_signature => signed(part, &unsigned),
                     signature => signed(part, signature),
@@ -108,7 +108,7 @@ fn user(parts: Vec<Part>) -> Value {
 
 fn result(result: &ToolResult<'_>) -> Value {
     let key = if result.failed { "error" } else { "output" };
-    json!({ "functionResponse": with_id(result.id, json!({ "name": result.name, "response": { key: result.text } })) })
+    json!({ "functionResponse": with_id(result.id, json!({ "name": plain_name(result.name), "response": { key: result.text } })) })
 }
 
 /// Ids of our own making stay at home: calls without one are matched by their order.
@@ -151,8 +151,10 @@ impl State {
         }
         if let Some(usage) = event.get("usageMetadata") {
             draft.usage = Usage {
-                input_tokens: count(usage, "/promptTokenCount") + count(usage, "/toolUsePromptTokenCount"),
-                output_tokens: count(usage, "/candidatesTokenCount") + count(usage, "/thoughtsTokenCount"),
+                input_tokens: count(usage, "/promptTokenCount")
+                    .saturating_add(count(usage, "/toolUsePromptTokenCount")),
+                output_tokens: count(usage, "/candidatesTokenCount")
+                    .saturating_add(count(usage, "/thoughtsTokenCount")),
                 cached_tokens: count(usage, "/cachedContentTokenCount"),
                 cost_micro_usd: None,
             };

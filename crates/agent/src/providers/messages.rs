@@ -10,7 +10,7 @@ use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{append, count, text};
 use super::route::Route;
 use super::sampling::knobs;
-use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn};
+use super::talk::{JSON_RULE, Part, Picture, ToolResult, Turn, plain_name};
 use crate::models::TurnRequest;
 
 /// The version of the API that this module speaks, and what makes it take a million tokens.
@@ -68,7 +68,7 @@ fn message(turn: Turn<'_>) -> Value {
                 content.push(json!({ "type": "text", "text": text }));
             }
             content.extend(calls.iter().map(
-                |call| json!({ "type": "tool_use", "id": plain(&call.id), "name": call.name, "input": call.arguments }),
+                |call| json!({ "type": "tool_use", "id": plain(&call.id), "name": plain_name(&call.name), "input": call.arguments }),
             ));
             json!({ "role": "assistant", "content": content })
         }
@@ -196,7 +196,8 @@ fn usage(usage: &Value, draft: &mut Draft) {
     if usage["input_tokens"].is_u64() {
         draft.usage.cached_tokens = count(usage, "/cache_read_input_tokens");
         let written = count(usage, "/cache_creation_input_tokens");
-        draft.usage.input_tokens = count(usage, "/input_tokens") + written + draft.usage.cached_tokens;
+        let fresh = count(usage, "/input_tokens").saturating_add(written);
+        draft.usage.input_tokens = fresh.saturating_add(draft.usage.cached_tokens);
     }
     if usage["output_tokens"].is_u64() {
         draft.usage.output_tokens = count(usage, "/output_tokens");

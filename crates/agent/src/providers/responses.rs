@@ -10,7 +10,7 @@ use super::draft::{Draft, DraftCall, End, Read};
 use super::json::{count, items, text};
 use super::route::Route;
 use super::sampling::{knobs, reasons};
-use super::talk::{JSON_RULE, Part, Turn, pictures_after};
+use super::talk::{JSON_RULE, Part, Turn, pictures_after, plain_name};
 use crate::models::TurnRequest;
 
 /// The body of a request.
@@ -61,7 +61,7 @@ fn add(input: &mut Vec<Value>, turn: Turn<'_>) {
             }
             input.extend(calls.iter().map(|call| {
                 let arguments = Value::Object(call.arguments.clone()).to_string();
-                json!({ "type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments })
+                json!({ "type": "function_call", "call_id": call.id, "name": plain_name(&call.name), "arguments": arguments })
             }));
         }
         Turn::Results(mut results) => {

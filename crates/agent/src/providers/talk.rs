@@ -20,6 +20,9 @@ const OPENING: &str = "Begin.";
 /// Stands for a message of nothing but spaces: vendors refuse blank texts.
 const BLANK: &str = "(empty message)";
 
+/// The longest name of a tool that all vendors take.
+const NAME_MAX: usize = 64;
+
 /// One turn of the conversation.
 pub(super) enum Turn<'a> {
     /// A person's.
@@ -104,6 +107,19 @@ pub(super) fn turns<'a>(request: &TurnRequest<'a>, route: &Route<'_>, mut album:
         turns.push(opening());
     }
     turns
+}
+
+/// The name of a tool that was called, as every vendor takes it back. Models also call what there is not, by names that are refused and
+/// would end the run, though the tool's answer to such a call puts them right.
+pub(super) fn plain_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+    let name: String = name.chars().map(plain).take(NAME_MAX).collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        name
+    } else {
+        let rest = name.get(1..).unwrap_or_default();
+        format!("_{rest}")
+    }
 }
 
 /// For wires whose results cannot hold pictures: takes them out, to be shown after the results.

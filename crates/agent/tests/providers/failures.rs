@@ -49,9 +49,11 @@ async fn providers_ask_for_patience_in_many_ways() {
         (vec![("retry-after", "-3".to_owned())], None),
         (vec![], None),
     ];
-    for (headers, expected) in said {
-        let step = Step::Status(429, headers.clone(), FakeWire::Chat.error(429, "slow down"));
-        assert_eq!(failure(step, "qwen3", "").await.retry_after_ms, expected, "{headers:?}");
+    for (wire, model) in WIRES {
+        for (headers, expected) in &said {
+            let step = Step::Status(429, headers.clone(), wire.error(429, "slow down"));
+            assert_eq!(failure(step, model, "").await.retry_after_ms, *expected, "{wire:?} {headers:?}");
+        }
     }
     let delay = json!({ "error": { "status": "RESOURCE_EXHAUSTED", "details": [{ "retryDelay": "34s" }] } });
     assert_eq!(failure(Step::Status(429, vec![], delay), "gemini-2.5-pro", "").await.retry_after_ms, Some(34_000));
@@ -247,6 +249,15 @@ async fn a_key_does_not_follow_a_redirect() {
     let step = Step::Status(307, vec![("location", format!("{}/chat/completions", other.openai_url()))], Value::Null);
     assert_eq!(failure(step, "qwen3", "").await.code, "model_refused_request");
     assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
+async fn no_answer_is_asked_for_compressed() {
+    for (wire, model) in WIRES {
+        let fake = FakeProvider::scripted([Reply::text("Hm.").into()]).await.unwrap();
+        Ask::new(model).turn(&providers(&fake, "")).await.unwrap();
+        assert_eq!(fake.requests()[0].headers.get("accept-encoding"), None, "{wire:?}");
+    }
 }
 
 #[tokio::test]

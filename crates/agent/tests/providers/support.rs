@@ -1,6 +1,7 @@
 //! A question to a model, and providers that lead to the fake.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use agent::models::{Answer, Model as _, Pictures, TurnRequest};
 use agent::providers::Providers;
@@ -115,13 +116,19 @@ pub(crate) fn picture_of(path: &str, size_bytes: u64) -> Outcome {
 
 /// Every vendor at the fake, and `toml` on top.
 pub(crate) fn providers(fake: &FakeProvider, toml: &str) -> Providers {
+    providers_at(fake.address(), toml)
+}
+
+/// Every vendor at this address.
+pub(crate) fn providers_at(address: SocketAddr, toml: &str) -> Providers {
+    let (url, openai_url) = (format!("http://{address}"), format!("http://{address}/v1"));
     let environment: HashMap<&str, String> = HashMap::from([
         ("ANTHROPIC_API_KEY", KEY.to_owned()),
-        ("ANTHROPIC_BASE_URL", fake.url()),
+        ("ANTHROPIC_BASE_URL", url.clone()),
         ("OPENAI_API_KEY", KEY.to_owned()),
-        ("OPENAI_BASE_URL", fake.openai_url()),
+        ("OPENAI_BASE_URL", openai_url),
         ("GEMINI_API_KEY", KEY.to_owned()),
-        ("GEMINI_BASE_URL", fake.url()),
+        ("GEMINI_BASE_URL", url),
     ]);
     let table = toml.parse().unwrap();
     let settings = ModelSettings::read(&table, "errand.toml", &|name| environment.get(name).cloned()).unwrap();
