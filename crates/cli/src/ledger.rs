@@ -45,7 +45,7 @@ impl MoreTools for Ledger {
         let line = call.arguments.get("line").cloned().unwrap_or_default();
         let body = json!({ "key": call.key, "run": run, "call": call.id, "safe": safe, "line": line });
         async move {
-            let answer = self.http.post(format!("{}/record", self.url)).json(&body).send().await;
+            let answer = self.http.post(&self.url).json(&body).send().await;
             match answer {
                 Ok(answer) if answer.status().is_success() => match answer.json::<Value>().await {
                     Ok(entry) => Outcome::Ok(entry),

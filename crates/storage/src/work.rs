@@ -70,14 +70,16 @@ const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
 // For whoever knows more than this version does.
 const LEAVE: &str = "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
-const NOW: &str = "SELECT errand_now()";
+// Asked before the schema is there, too.
+const NOW: Sql =
+    Sql::pair("SELECT errand_now()", "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] =
-    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, NOW, STOPS];
+    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
 #[cfg(test)]
-pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS];
+pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 const JOURNAL: u32 = 1;
