@@ -24,26 +24,29 @@ const WAKE: &str = "INSERT INTO work (run_id, team_id, due_at, attempt) VALUES (
 
 // What another node looks at in this moment is skipped, not waited for.
 macro_rules! claim {
-    ($which:literal) => {
+    ($which:literal, $also:literal) => {
         Sql::pair(
             concat!(
-                "UPDATE work SET claim = $1, due_at = errand_now() + $2, attempt = attempt + 1 \
-                 WHERE run_id IN (SELECT run_id FROM work WHERE ",
+                "UPDATE work SET claim = $1, due_at = errand_now() + $2, claimed_at = errand_now(), attempt = attempt + 1",
+                $also,
+                " WHERE run_id IN (SELECT run_id FROM work WHERE ",
                 $which,
-                " ORDER BY due_at LIMIT $3) RETURNING run_id, team_id, attempt"
+                " ORDER BY due_at LIMIT $3) RETURNING run_id, team_id, attempt, probations"
             ),
             concat!(
-                "UPDATE work SET claim = $1, due_at = errand_now() + $2, attempt = attempt + 1 \
-                 WHERE run_id = ANY (ARRAY(SELECT run_id FROM work WHERE ",
+                "UPDATE work SET claim = $1, due_at = errand_now() + $2, claimed_at = errand_now(), attempt = attempt + 1",
+                $also,
+                " WHERE run_id = ANY (ARRAY(SELECT run_id FROM work WHERE ",
                 $which,
-                " ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING run_id, team_id, attempt"
+                " ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING run_id, team_id, attempt, probations"
             ),
         )
     };
 }
 
-const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4");
-const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4");
+const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4 AND attempt < $6", "");
+const CLAIM_SUSPECT: Sql = claim!("due_at <= errand_now() AND needs <= $4 AND attempt >= $5", ", probations = probations + 1");
+const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4", "");
 const TEAMS: &str = "WITH RECURSIVE line (team) AS (SELECT min(team_id) FROM work UNION ALL \
     SELECT (SELECT min(w.team_id) FROM work w WHERE w.team_id > line.team) FROM line WHERE line.team IS NOT NULL) \
     SELECT line.team FROM line WHERE line.team IS NOT NULL \
@@ -54,8 +57,12 @@ const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NU
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL";
 const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE run_id = $1 AND claim = $2";
-// Whoever moved the run has lived to tell: the next death is the first again.
-const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, attempt = 1 WHERE run_id = $1 AND claim = $2";
+// A run that a worker has carried for five minutes does not kill its workers: the next death is the first again. One step proves nothing, since
+// each life may get as far as the next call that kills.
+const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, \
+    attempt = CASE WHEN claimed_at < errand_now() - 300000 THEN 1 ELSE attempt END, \
+    probations = CASE WHEN claimed_at < errand_now() - 300000 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
+const CLEAR: &str = "UPDATE work SET attempt = $3 WHERE run_id = $1 AND claim = $2";
 const LET_GO: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() + $3 END, \
     claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
@@ -77,9 +84,9 @@ const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] =
-    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
+    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
 #[cfg(test)]
-pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS, NOW];
+pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 const JOURNAL: u32 = 1;
@@ -100,8 +107,10 @@ pub struct Lease {
 pub struct Claimed {
     /// The right to move it.
     pub lease: Lease,
-    /// How many workers have taken it since it last moved or was let go in good order, this one included.
+    /// How many workers have taken it since it was let go in good order or was carried for five minutes, this one included.
     pub attempt: u32,
+    /// Whether it was taken alone, because its workers had died, and how often by now.
+    pub probation: Option<u32>,
     /// Its Build.
     pub build: BuildId,
     /// Its file area.
@@ -127,6 +136,10 @@ pub struct Claiming {
     pub stops_only: bool,
     /// Runs of one team that may be held at once, on all nodes together; `None`: any number.
     pub team_most: Option<u32>,
+    /// Runs that were taken so often without coming to an end are suspected of killing their workers.
+    pub suspect_from: u32,
+    /// Whether one of those may be taken; if there is one, nothing else is.
+    pub suspect: bool,
 }
 
 /// When there is something to claim.
@@ -154,7 +167,7 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
     let lease_ms = millis(wanted.lease_ms);
     let stops = tx.rows(CLAIM_STOPS, &params![wanted.token, lease_ms, wanted.most, JOURNAL]).await?;
     let mut left = wanted.most.saturating_sub(u32::try_from(stops.len()).unwrap_or(u32::MAX));
-    let mut taken = stops;
+    let (mut taken, mut suspects) = (stops, Vec::new());
     if !wanted.stops_only && left > 0 {
         let mut teams = Vec::new();
         for row in tx.rows(TEAMS, &params![JOURNAL]).await? {
@@ -163,6 +176,13 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         // Nobody is always the first.
         let turn = usize::try_from(wanted.token.as_u128() % teams.len().max(1) as u128).unwrap_or(0);
         teams.rotate_left(turn);
+        if wanted.suspect {
+            let values = params![wanted.token, lease_ms, 1, JOURNAL, wanted.suspect_from];
+            suspects = tx.rows(CLAIM_SUSPECT, &values).await?;
+        }
+        if !suspects.is_empty() {
+            left = 0;
+        }
         let share = left.div_ceil(u32::try_from(teams.len()).unwrap_or(u32::MAX).max(1));
         // Everybody's share, then what others left of theirs.
         for most in [share, left] {
@@ -172,7 +192,7 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
                 if most == 0 {
                     continue;
                 }
-                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team]).await?;
+                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
                 left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 taken.extend(rows);
             }
@@ -185,10 +205,11 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         sabotage::by_the_wall_clock(tx, wanted.token, wanted.now.plus_ms(wanted.lease_ms)).await?;
     }
     faults::point("claim.taken");
-    let mut claimed = Vec::with_capacity(taken.len());
-    for row in taken {
+    let mut claimed = Vec::with_capacity(taken.len() + suspects.len());
+    for (row, alone) in taken.iter().map(|row| (row, false)).chain(suspects.iter().map(|row| (row, true))) {
         let lease = Lease { run: RunId(row.uuid(0)?), team: TeamId(row.uuid(1)?), claim: wanted.token };
-        claimed.extend(journaled(tx, lease, row.u32(2)?, wanted.now).await?);
+        let probation = if alone { Some(row.u32(3)?) } else { None };
+        claimed.extend(journaled(tx, lease, (row.u32(2)?, probation), wanted.now).await?);
         faults::point("claim.journaled");
     }
     Ok(claimed)
@@ -203,13 +224,19 @@ async fn room(tx: &mut Tx<'_>, team: TeamId, most: Option<u32>) -> Result<u32, S
     Ok(most.saturating_sub(held))
 }
 
-async fn journaled(tx: &mut Tx<'_>, lease: Lease, attempt: u32, now: Timestamp) -> Result<Option<Claimed>, StoreError> {
+async fn journaled(
+    tx: &mut Tx<'_>,
+    lease: Lease,
+    (attempt, probation): (u32, Option<u32>),
+    now: Timestamp,
+) -> Result<Option<Claimed>, StoreError> {
     let Some(run) = tx.row(CLAIMED, &params![lease.team, lease.run, now]).await? else { return Ok(None) };
     let tail = (run.u64(2)?, run.u64(3)?);
     journal::append(tx, lease.run, (tail.0 - 1, tail.1), &[Event::Claimed { attempt }], now).await?;
     Ok(Some(Claimed {
         lease,
         attempt,
+        probation,
         build: BuildId(run.uuid(0)?),
         sandbox: run.text(1)?,
         webhook: run.bool(4)?,
@@ -233,6 +260,11 @@ pub async fn renew(tx: &mut Tx<'_>, leases: &[Lease], lease_ms: u64) -> Result<V
 pub async fn let_go(tx: &mut Tx<'_>, lease: Lease, after_ms: u64) -> Result<(), StoreError> {
     let let_go = if sabotaged(Sabotage::FenceRelease) { sabotage::LET_GO } else { LET_GO };
     tx.exec(let_go, &params![lease.run, lease.claim, millis(after_ms)]).await.map(drop)
+}
+
+/// Notes that a run on probation did not kill its worker: it counts as taken only so often.
+pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), StoreError> {
+    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt]).await.map(drop)
 }
 
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.

@@ -21,6 +21,12 @@ pub(crate) enum Kind {
     Ask,
     /// Goes on until its limit.
     Endless,
+    /// Calls a tool that ends the process.
+    Aborts,
+    /// Calls one that uses up its stack.
+    Overflows,
+    /// Calls one that takes all memory there is.
+    Hogs,
 }
 
 impl Kind {
@@ -30,12 +36,16 @@ impl Kind {
             Self::Steps => "job-of-steps",
             Self::Ask => "job-that-asks",
             Self::Endless => "job-without-end",
+            Self::Aborts => "job-that-aborts",
+            Self::Overflows => "job-that-overflows",
+            Self::Hogs => "job-that-hogs",
         }
     }
 
     fn of(asked: &Asked) -> Self {
         let said = asked.body.to_string();
-        [Self::Ask, Self::Endless].into_iter().find(|kind| said.contains(kind.message())).unwrap_or(Self::Steps)
+        let kinds = [Self::Ask, Self::Endless, Self::Aborts, Self::Overflows, Self::Hogs];
+        kinds.into_iter().find(|kind| said.contains(kind.message())).unwrap_or(Self::Steps)
     }
 
     /// What the model wants done after `answered` answers: a tool and its arguments.
@@ -44,6 +54,7 @@ impl Kind {
         match (self, answered) {
             (Self::Steps, 0 | 2) | (Self::Ask, 0) => ("record", line),
             (Self::Steps, 1) | (Self::Ask, 2) | (Self::Endless, _) => ("record_safe", line),
+            (Self::Aborts | Self::Overflows | Self::Hogs, _) => ("die", json!({ "how": self.message() })),
             (Self::Ask, 1) => ("ask_person", json!({ "kind": "approval", "title": "Go on?" })),
             _ => ("finish", json!({ "result": "done" })),
         }

@@ -12,7 +12,7 @@ use testkit::checker::{Seen, unknown_outcomes, violations};
 use testkit::ledger::{Entry, duplicates};
 use uuid::Uuid;
 
-use crate::api::{Api, Listed};
+use crate::api::Api;
 use crate::job::{Kind, TURNS};
 use crate::storm::Told;
 use crate::world::{Store, World};
@@ -59,10 +59,10 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
     }
     let db = world.database().await;
     let outbox = outbox(&db).await;
-    let over: Vec<&Listed> = listed.iter().filter(|run| run.is_over()).collect();
+    let over: Vec<RunId> = listed.iter().filter(|run| run.is_over()).map(|run| run.id).collect();
     let stuck = listed.iter().filter(|run| !run.is_over());
     verdict.wrong.extend(stuck.map(|run| format!("{}: still {}", run.id, run.status)));
-    let mut seen = futures_util::stream::iter(over).map(|run| api.look(run.id)).buffer_unordered(8);
+    let mut seen = futures_util::stream::iter(over).map(|run| api.look(run)).buffer_unordered(8);
     let none = vec![];
     while let Some(seen) = seen.next().await {
         let mut found = violations(&seen);

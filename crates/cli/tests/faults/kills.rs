@@ -1,7 +1,7 @@
 //! T01 and T02: `kill -9` at random moments, one node on SQLite, three on PostgreSQL, until every run is over.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::Timestamp;
 
@@ -67,9 +67,4 @@ async fn storm(suite: &str, mut world: World, chance: Arc<Chance>, kills_wanted:
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp(i64::try_from(since.as_millis()).unwrap())
-}
-
-/// For suites that wait in other ways.
-pub(crate) async fn sleep_ms(ms: u64) {
-    tokio::time::sleep(Duration::from_millis(ms)).await;
 }

@@ -22,6 +22,8 @@ pub(crate) enum Store {
     Sqlite,
     /// A server that the nodes share. Its URL may lead through something.
     Postgres { cluster: Cluster, url: String },
+    /// A database on a server that other worlds use, too.
+    Shared { _cluster: Arc<Cluster>, url: String },
 }
 
 /// How a world is made.
@@ -34,6 +36,10 @@ pub(crate) struct Plan {
     /// Variables of every node.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) ledger: Behaviour,
+    /// How many may die of a Job.
+    pub(crate) deaths: usize,
+    /// Where the nodes keep their data; in a folder of the world's own if nothing is said.
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Default for Plan {
@@ -45,6 +51,9 @@ impl Default for Plan {
             model_ms: (5, 60),
             env: vec![],
             ledger: Behaviour::Always(Conduct::Ok),
+            // Nobody dies of a Job in most suites, but all do of us.
+            deaths: 1_000,
+            home: None,
         }
     }
 }
@@ -52,11 +61,12 @@ impl Default for Plan {
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
-    pub(crate) model: FakeProvider,
     pub(crate) nodes: Vec<Option<Node>>,
     pub(crate) starts: Vec<Start>,
     pub(crate) lease_ms: u64,
-    pub(crate) folder: TempDir,
+    first: Start,
+    _model: FakeProvider,
+    _folder: TempDir,
 }
 
 impl World {
@@ -78,15 +88,15 @@ impl World {
         let model = job::model(chance, plan.model_ms.0, plan.model_ms.1).await;
         let database = match &store {
             Store::Sqlite => String::new(),
-            Store::Postgres { url, .. } => format!("database_url = \"{url}\"\n"),
+            Store::Postgres { url, .. } | Store::Shared { url, .. } => format!("database_url = \"{url}\"\n"),
         };
-        // Long-dead nodes are not what these suites are about: nobody dies of a Job here, but all do of us.
         let config = format!(
-            "[server]\n{database}grace_secs = 5\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = 20\n[limits]\nturns = \
+            "[server]\n{database}grace_secs = 5\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = {}\n[limits]\nturns = \
              {TURNS}\n[providers.compatible]\nbase_url = \"{}\"\n",
             folder.path().join("sandboxes").display(),
             plan.concurrency,
             plan.lease_ms,
+            plan.deaths,
             model.openai_url(),
         );
         let file = folder.path().join("errand.toml");
@@ -95,12 +105,19 @@ impl World {
         env.push(("ERRAND_FAULT_LEDGER".to_owned(), ledger.url()));
         // What this whole test process is sabotaged with, its servers are.
         env.extend(std::env::var("ERRAND_SABOTAGE").ok().map(|name| ("ERRAND_SABOTAGE".to_owned(), name)));
+        let homes = plan.home.unwrap_or_else(|| folder.path().to_owned());
+        let first = Start { home: homes.join("node-0"), config: file, env };
         let starts: Vec<Start> = (0..plan.nodes)
-            .map(|node| Start { home: folder.path().join(format!("node-{node}")), config: file.clone(), env: env.clone() })
+            .map(|node| Start { home: homes.join(format!("node-{node}")), ..first.clone() })
             .collect();
         let mut nodes: Vec<Option<Node>> = starts.iter().map(|start| Some(Node::spawn(start))).collect();
         nodes.iter_mut().flatten().for_each(|node| drop(node.up()));
-        Self { store, ledger, model, nodes, starts, lease_ms: plan.lease_ms, folder }
+        Self { store, ledger, nodes, starts, lease_ms: plan.lease_ms, first, _model: model, _folder: folder }
+    }
+
+    /// How a node would be started, for a world that began without.
+    pub(crate) fn first(&self) -> Start {
+        self.first.clone()
     }
 
     /// A client of all nodes that are up.
@@ -122,6 +139,7 @@ impl World {
                 Db::open(&Settings::new(file, Arc::new(|| Timestamp(0)))).unwrap()
             }
             Store::Postgres { cluster, .. } => Db::connect(cluster.url().parse().unwrap()).await.unwrap(),
+            Store::Shared { url, .. } => Db::connect(url.parse().unwrap()).await.unwrap(),
         }
     }
 

@@ -1,1 +1,45 @@
-//! todo
+//! T09: nodes that freeze for longer than their leases hold, with calls in flight. Others take their Jobs over; then they come back, not knowing,
+//! and their answers arrive.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::chance::Chance;
+use crate::judge::judge;
+use crate::kills::now;
+use crate::storm::Storm;
+use crate::totals::{number, report};
+use crate::world::{Plan, World};
+
+/// The shortest that the settings allow.
+const LEASE_MS: u64 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
+    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let plan = Plan { nodes: 3, lease_ms: LEASE_MS, model_ms: (100, 700), ..Plan::default() };
+    let mut world = World::postgres(&chance, plan).await;
+    let api = world.api();
+    let agent = api.create_assignment().await;
+    let freezes = number("FREEZES", 20);
+    let runs = freezes * 8;
+    let storm = Storm::begin(&api, &agent, runs, 150, &chance);
+    let mut frozen_at = Vec::new();
+    while frozen_at.len() < freezes || storm.accepted() < runs {
+        let node = usize::try_from(chance.below(3)).unwrap();
+        let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(crate::node::Node::up).collect();
+        // Whoever asks a frozen node only waits.
+        api.at(addresses.iter().enumerate().filter(|(place, _)| *place != node).map(|(_, at)| at.clone()).collect());
+        world.nodes[node].as_ref().unwrap().freeze();
+        frozen_at.push(now());
+        tokio::time::sleep(chance.millis(LEASE_MS + 200, LEASE_MS + 900)).await;
+        world.nodes[node].as_ref().unwrap().thaw();
+        api.at(addresses);
+        tokio::time::sleep(chance.millis(100, 500)).await;
+    }
+    let told = storm.end().await;
+    let verdict = judge(&world, &api, &told, &frozen_at).await;
+    report("T09 zombies", "freezes", frozen_at.len(), began, &verdict);
+    verdict.pass(&world);
+    assert!(verdict.takeovers.len() >= freezes / 2, "too few takeovers to show anything: {}", verdict.takeovers.len());
+}
