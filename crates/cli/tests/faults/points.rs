@@ -34,6 +34,7 @@ async fn t03_on_postgres() {
 async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgres::Cluster>>) {
     let began = Instant::now();
     let hits = number("HITS", 3);
+    let chance = Arc::new(Chance::new());
     // Freeing is for the only process on a database; its place is there on both.
     let points = POINTS.iter().filter(|point| !point.starts_with(but));
     let mut cases: Vec<(String, bool)> = Vec::new();
@@ -52,7 +53,7 @@ async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgr
         while running.len() < ABREAST
             && let Some((number, (fault, must_die))) = waiting.next()
         {
-            running.spawn(one(number, fault, must_die, cluster.clone()));
+            running.spawn(one(Arc::clone(&chance), number, fault, must_die, cluster.clone()));
         }
         let Some(done) = running.join_next().await else { break };
         let (one, died) = done.unwrap();
@@ -68,12 +69,12 @@ async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgr
 }
 
 async fn one(
+    chance: Arc<Chance>,
     number: usize,
     fault: String,
     must_die: bool,
     cluster: Option<Arc<testkit::postgres::Cluster>>,
 ) -> (Verdict, bool) {
-    let chance = Arc::new(Chance::new());
     let store = match cluster {
         None => Store::Sqlite,
         Some(cluster) => {
@@ -90,7 +91,10 @@ async fn one(
     let mut told = Told::default();
     if let Some(address) = doomed.address() {
         let api = crate::api::Api::new(vec![address]);
-        let _over = tokio::time::timeout(SCENARIO, people(&api, &mut told)).await;
+        // Letting go is for the middle of the work.
+        let draining = fault.starts_with("job.letting_go") || fault.starts_with("drain.");
+        let scenario = if draining { Duration::from_millis(120) } else { SCENARIO };
+        let _over = tokio::time::timeout(scenario, people(&api, &mut told)).await;
         // A renewal comes a third of a lease later.
         let patience = if fault.starts_with("lease.") { Duration::from_millis(1_500) } else { Duration::ZERO };
         if doomed.ended(patience).is_none() {

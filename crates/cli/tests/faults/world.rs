@@ -8,7 +8,7 @@ use domain::Timestamp;
 use storage::{Db, Settings};
 use tempfile::TempDir;
 use testkit::fake_provider::FakeProvider;
-use testkit::ledger::{Behaviour, Conduct, Ledger};
+use testkit::ledger::{Behaviour, Conduct, Ledger, Record};
 use testkit::postgres::Cluster;
 
 use crate::api::Api;
@@ -35,7 +35,8 @@ pub(crate) struct Plan {
     pub(crate) model_ms: (u64, u64),
     /// Variables of every node.
     pub(crate) env: Vec<(String, String)>,
-    pub(crate) ledger: Behaviour,
+    /// How long the ledger may take before or after an effect, at most, in milliseconds.
+    pub(crate) ledger_ms: u64,
     /// How many may die of a Job.
     pub(crate) deaths: usize,
     /// Where the nodes keep their data; in a folder of the world's own if nothing is said.
@@ -50,7 +51,7 @@ impl Default for Plan {
             concurrency: 8,
             model_ms: (5, 60),
             env: vec![],
-            ledger: Behaviour::Always(Conduct::Ok),
+            ledger_ms: 120,
             // Nobody dies of a Job in most suites, but all do of us.
             deaths: 1_000,
             home: None,
@@ -84,7 +85,13 @@ impl World {
 
     pub(crate) async fn new(chance: &Arc<Chance>, plan: Plan, store: Store) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::start(&folder.path().join("ledger.log"), plan.ledger).unwrap();
+        let (draws, most) = (Arc::clone(chance), plan.ledger_ms);
+        let conduct = move |_: &Record, _: usize| match draws.below(4) {
+            0 => Conduct::DelayBefore(draws.millis(0, most)),
+            1 => Conduct::DelayAfter(draws.millis(0, most)),
+            _ => Conduct::Ok,
+        };
+        let ledger = Ledger::start(&folder.path().join("ledger.log"), Behaviour::Rule(Box::new(conduct))).unwrap();
         let model = job::model(chance, plan.model_ms.0, plan.model_ms.1).await;
         let database = match &store {
             Store::Sqlite => String::new(),

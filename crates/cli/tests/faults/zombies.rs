@@ -17,7 +17,7 @@ const LEASE_MS: u64 = 1_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
     let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
-    let plan = Plan { nodes: 3, lease_ms: LEASE_MS, model_ms: (100, 700), ..Plan::default() };
+    let plan = Plan { nodes: 3, lease_ms: LEASE_MS, model_ms: (100, 700), ledger_ms: 600, ..Plan::default() };
     let mut world = World::postgres(&chance, plan).await;
     let api = world.api();
     let agent = api.create_assignment().await;
