@@ -228,7 +228,11 @@ impl Db {
 
     /// Whether other processes may work on the same database.
     pub fn is_shared(&self) -> bool {
-        matches!(&*self.0, Engine::Postgres(_))
+        match &*self.0 {
+            Engine::Sqlite { .. } => false,
+            Engine::Memory(memory) => memory.is_shared(),
+            Engine::Postgres(_) => true,
+        }
     }
 
     /// How the server is reached, where there is one.
