@@ -10,24 +10,26 @@ use domain::{RunId, TeamId, Timestamp};
 use serde_json::Map;
 use storage::runs::NewRun;
 use storage::{Bell, Db, StoreError, Tx, human_requests, runs, sandboxes, work};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::model::KINDS;
 use crate::plan::NODES;
 use crate::sim::Sim;
 
-/// They come one by one, while the storm lasts.
-pub(crate) fn come(sim: &Arc<Sim>) {
+/// They come one by one, while the storm lasts; answers those whose end may be waited for.
+pub(crate) fn come(sim: &Arc<Sim>) -> Vec<JoinHandle<()>> {
+    let mut clients = vec![];
     for number in 0..sim.plan.runs {
         let sim = Arc::clone(sim);
-        tokio::spawn(async move {
+        clients.push(tokio::spawn(async move {
             sim.pause(sim.plan.storm_ms / 2).await;
             start(&sim, number).await;
-        });
+        }));
     }
     for _request in 0..3 * sim.plan.runs {
         let sim = Arc::clone(sim);
-        tokio::spawn(async move {
+        clients.push(tokio::spawn(async move {
             sim.pause(sim.plan.storm_ms).await;
             let run = {
                 let book = sim.book();
@@ -40,8 +42,9 @@ pub(crate) fn come(sim: &Arc<Sim>) {
                 3 => stop(&sim, run).await,
                 _ => answer(&sim, run).await,
             }
-        });
+        }));
     }
+    clients
 }
 
 /// Answers whatever is still asked.
@@ -163,14 +166,15 @@ async fn answer(sim: &Arc<Sim>, run: RunId) {
     let (Some(door), Some(team)) = (door(sim), team_of(sim, run)) else { return };
     let asked = door.db.read::<_, StoreError, _>(async |tx| human_requests::pending(tx, team, run).await).await;
     let Ok(Some(asked)) = asked else { return };
-    for _person in 0..sim.chance.between(1, 2) {
-        let (sim, id) = (Arc::clone(sim), asked.request.id);
-        tokio::spawn(async move {
-            sim.pause(500).await;
-            respond(&sim, team, run, id).await;
-        });
+    let person = async || {
+        sim.pause(500).await;
+        respond(sim, team, run, asked.request.id).await;
+    };
+    if sim.chance.one_in(2) {
+        tokio::join!(biased; person(), person());
+    } else {
+        person().await;
     }
-    sim.pause(1_000).await;
 }
 
 async fn respond(sim: &Arc<Sim>, team: TeamId, run: RunId, id: Uuid) {

@@ -168,7 +168,8 @@ fn limits(sim: &Sim, entries: &[Entry], found: &mut Vec<String>) {
     let most = sim.plan.limits.turns;
     for entry in entries {
         match &entry.event {
-            Event::Replied { .. } => turns += 1,
+            // Words alone are the end, unless somebody has written meanwhile.
+            Event::Replied { reply, .. } => (turns, ended) = (turns + 1, reply.calls.is_empty()),
             Event::MessageReceived(_) if ended => (turns, ended) = (0, false),
             Event::Completed { .. } | Event::Interrupted { .. } => ended = true,
             Event::Failed { cause } if cause.message.contains("its limit turns") && turns != most => {

@@ -49,8 +49,11 @@ impl Sim {
         for node in 0..NODES {
             sim.start(node);
         }
-        clients::come(&sim);
+        let clients = clients::come(&sim);
         storm::rage(&sim).await;
+        for client in clients {
+            client.await.unwrap();
+        }
         sim.calm_down().await;
         judge::all(&sim).await;
         let mut book = sim.book();

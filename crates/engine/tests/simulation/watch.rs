@@ -19,7 +19,7 @@ const LOG: &str = "CREATE TABLE sim_log (n INTEGER PRIMARY KEY, what TEXT, run T
 const TRIGGERS: [&str; 9] = [
     "CREATE TRIGGER l1 AFTER INSERT ON work BEGIN INSERT INTO sim_log (what, run, a, b, c) \
      VALUES ('work', new.run_id, NULL, new.claim, new.due_at); END",
-    "CREATE TRIGGER l2 AFTER UPDATE ON work BEGIN INSERT INTO sim_log (what, run, a, b, c) \
+    "CREATE TRIGGER l2 AFTER UPDATE OF claim, due_at ON work BEGIN INSERT INTO sim_log (what, run, a, b, c) \
      VALUES ('work', new.run_id, old.claim, new.claim, new.due_at); END",
     "CREATE TRIGGER l3 AFTER DELETE ON work BEGIN INSERT INTO sim_log (what, run, a, b, c) \
      VALUES ('rest', old.run_id, old.claim, NULL, old.due_at); END",
