@@ -10,8 +10,9 @@ use storage::work::{self, Claimed, Claiming, Lease};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::job;
+use crate::pace::Pace;
 use crate::probation::{LOOK, Watch};
-use crate::shop::{Held, Pace, Shop, lock};
+use crate::shop::{Held, Shop, lock};
 
 /// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
 const BATCH: u32 = 64;
@@ -24,11 +25,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Claims until the process drains.
 pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
-    let mut pace = shop.pace.clone();
     loop {
         let places = tokio::select! {
             biased;
-            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            () = shop.pace.until(|pace| pace != Pace::Work) => return,
             places = shop.take_places(BATCH) => places,
             // All places are taken, but a stop needs none.
             () = shop.parts.bell.work() => None,
@@ -49,7 +49,7 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
         }
         tokio::select! {
             biased;
-            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            () = shop.pace.until(|pace| pace != Pace::Work) => return,
             () = shop.parts.bell.work() => {}
             () = tokio::time::sleep(idle) => {}
         }

@@ -18,8 +18,9 @@ use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
 
+use crate::pace::Pace;
 use crate::plan::Plan;
-use crate::shop::{Pace, Shop};
+use crate::shop::Shop;
 use crate::{leases, unreadable};
 use crate::wait::{Waited, wait};
 
@@ -100,7 +101,7 @@ impl<'s> Job<'s> {
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
             // A call whose intent is written is made, whoever waits for the end: letting go now would leave its outcome unknown for nothing.
-            let ends = !self.placed || *self.shop.pace.borrow() != Pace::Work;
+            let ends = !self.placed || self.shop.pace.now() != Pace::Work;
             if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
             }

@@ -11,6 +11,7 @@ mod audit;
 mod claims;
 mod job;
 mod leases;
+mod pace;
 mod plan;
 mod probation;
 mod reaper;
@@ -29,10 +30,10 @@ use domain::Ambient;
 use domain::limits::Limits;
 use serde::Deserialize;
 use storage::{Bell, Db};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::shop::{Pace, Shop, lock};
+use crate::pace::{Pace, Said};
+use crate::shop::{Shop, lock};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -79,14 +80,14 @@ impl Default for Settings {
 /// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
 pub struct Engine {
     shop: Arc<Shop>,
-    pace: watch::Sender<Pace>,
+    pace: Said,
     tasks: [JoinHandle<()>; 5],
 }
 
 impl Engine {
     /// Starts claiming. Needs a tokio runtime.
     pub fn start(parts: Parts) -> Self {
-        let (pace, seen) = watch::channel(Pace::Work);
+        let (pace, seen) = pace::pace();
         let shop = Arc::new(Shop::new(parts, seen));
         let tasks = [
             tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
@@ -102,9 +103,9 @@ impl Engine {
     /// released too; a model turn is then asked for again by whoever claims the run next.
     pub async fn drain(self, grace: Duration) {
         faults::point("drain.begun");
-        self.pace.send_replace(Pace::EndStep);
+        self.pace.set(Pace::EndStep);
         if tokio::time::timeout(grace, self.shop.idle()).await.is_err() {
-            self.pace.send_replace(Pace::DropStep);
+            self.pace.set(Pace::DropStep);
             self.shop.idle().await;
         }
         for task in self.tasks {

@@ -8,10 +8,11 @@ use domain::turns::ToolSpec;
 use domain::{BuildId, RunId, TeamId, Timestamp};
 use storage::work::Lease;
 use storage::{StoreError, builds};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::Parts;
+use crate::pace::{Heard, Pace};
 use crate::plan::Plan;
 use crate::probation::Probation;
 
@@ -20,17 +21,6 @@ const PLANS_MAX: usize = 1_000;
 
 /// A lease must hold for so long, in milliseconds, when something begins under it; a sixth of it where leases are short.
 const MARGIN_MS: u64 = 5_000;
-
-/// How hard to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// Claim and carry on.
-    Work,
-    /// Claim nothing; let go after the step that is under way.
-    EndStep,
-    /// Let go now.
-    DropStep,
-}
 
 /// A run that this process holds.
 pub(crate) struct Held {
@@ -44,7 +34,7 @@ pub(crate) struct Held {
 
 pub(crate) struct Shop {
     pub(crate) parts: Parts,
-    pub(crate) pace: watch::Receiver<Pace>,
+    pub(crate) pace: Heard,
     pub(crate) held: Mutex<BTreeMap<RunId, Held>>,
     places: Arc<Semaphore>,
     pub(crate) probation: Probation,
@@ -54,7 +44,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    pub(crate) fn new(parts: Parts, pace: watch::Receiver<Pace>) -> Self {
+    pub(crate) fn new(parts: Parts, pace: Heard) -> Self {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
         let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
         let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
@@ -95,7 +85,7 @@ impl Shop {
 
     /// Whether it is worth waiting for the store: not when the process is about to drop everything.
     pub(crate) fn goes_on(&self) -> bool {
-        *self.pace.borrow() != Pace::DropStep
+        self.pace.now() != Pace::DropStep
     }
 
     /// Waits for a free place, then takes all that are free, `most` at most.
