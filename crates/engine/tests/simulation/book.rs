@@ -113,6 +113,8 @@ pub(crate) struct Book {
     /// The last row of the log that was looked at.
     pub(crate) seen: i64,
     pub(crate) held: BTreeMap<String, Held>,
+    /// Since when runs could be claimed that are not.
+    pub(crate) due: BTreeMap<String, u64>,
     pub(crate) ends_of_journals: BTreeMap<String, u64>,
     pub(crate) intents: BTreeSet<Uuid>,
     pub(crate) finished: BTreeSet<Uuid>,
@@ -157,6 +159,15 @@ impl Book {
         match self.held.get(run) {
             Some(held) if held.who == who && held.end > now => Ok(()),
             held => Err(format!("under the lease {held:?}")),
+        }
+    }
+
+    /// A life that ended in good order, undisturbed, holds nothing.
+    pub(crate) fn has_let_go(&mut self, now: u64, who: Who) {
+        let left: Vec<&String> = self.held.iter().filter(|(_, held)| held.who == who).map(|(run, _)| run).collect();
+        if !left.is_empty() {
+            let what = format!("{who:?} was drained and still holds {left:?}");
+            self.wrong(now, &what);
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) frozen_until: u64,
     pub(crate) sky: Sky,
     pub(crate) sky_until: u64,
+    /// Since when it is up, and all that it asked for in worse times has come back.
+    pub(crate) sound_since: u64,
     /// Transactions in this millisecond: a loop that never waits would stop the time.
     burst: (u64, u32),
 }
@@ -64,6 +66,7 @@ impl Node {
             frozen_until: 0,
             sky: Sky::Clear,
             sky_until: 0,
+            sound_since: 0,
             burst: (0, 0),
         }))
     }
@@ -78,6 +81,7 @@ impl Sim {
     pub(crate) fn start(self: &Arc<Self>, node: usize) {
         let mut state = self.nodes[node].state();
         state.who.life += 1;
+        state.sound_since = state.sound_since.max(self.now());
         let who = state.who;
         state.bell = Bell::default();
         let db = self.db.under(Arc::new(Under { sim: Arc::clone(self), who }));
@@ -114,8 +118,16 @@ impl Sim {
         let engine = self.nodes[node].state().engine.take();
         if let Some(engine) = engine {
             self.book().counts.drains += 1;
+            let began = self.now();
             engine.drain(grace).await;
-            self.nodes[node].state().db = None;
+            let (who, sound) = {
+                let mut state = self.nodes[node].state();
+                state.db = None;
+                (state.who, state.sound_since <= began)
+            };
+            if sound {
+                self.book().has_let_go(self.now(), who);
+            }
         }
     }
 
@@ -128,6 +140,12 @@ impl Sim {
                 left => tokio::time::sleep(Duration::from_millis(left)).await,
             }
         }
+    }
+
+    /// Since when this node has been working undisturbed, if it is.
+    pub(crate) fn sound_since(&self, node: usize) -> Option<u64> {
+        let state = self.nodes[node].state();
+        (state.engine.is_some() && state.sound_since <= self.now()).then_some(state.sound_since)
     }
 
     fn sky(&self, node: usize) -> Sky {

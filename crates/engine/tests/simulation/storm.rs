@@ -51,6 +51,7 @@ fn freeze(sim: &Sim, node: usize, ms: u64) {
     let until = sim.now() + ms;
     let mut state = sim.nodes[node].state();
     state.frozen_until = state.frozen_until.max(until);
+    state.sound_since = state.sound_since.max(until + 1_000);
     drop(state);
     sim.book().counts.freezes += 1;
 }
@@ -59,6 +60,12 @@ fn weather(sim: &Sim, node: usize, sky: Sky, most_ms: u64) {
     let until = sim.now() + sim.chance.between(100, most_ms);
     let mut state = sim.nodes[node].state();
     (state.sky, state.sky_until) = (sky, until);
+    // What was asked for before may still be on its way.
+    let late = match sky {
+        Sky::Cut(late) | Sky::Slow(late) => 2 * late,
+        Sky::Clear | Sky::Rough(_) | Sky::Full => 1_000,
+    };
+    state.sound_since = state.sound_since.max(until + late);
     drop(state);
     if matches!(sky, Sky::Cut(_)) {
         sim.book().counts.cuts += 1;

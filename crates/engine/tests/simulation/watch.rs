@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::runs::Event;
+use engine::Settings;
 use serde_json::Value as Json;
 use storage::{Db, Row, StoreError, Tx, Value, runs};
 use uuid::Uuid;
@@ -36,6 +37,9 @@ const TRIGGERS: [&str; 9] = [
 ];
 const NEWS: &str = "SELECT n, what, run, a, b, c FROM sim_log WHERE n > $1 ORDER BY n";
 const MOVING: &str = "SELECT count(*) FROM work";
+
+/// The slow poll, and what a busy moment adds to it.
+const MOST_WAITED: u64 = 3_000;
 
 /// From now on everything is logged.
 pub(crate) async fn begin(db: &Db) {
@@ -78,8 +82,13 @@ pub(crate) async fn committed(sim: &Arc<Sim>, who: Who) {
     let changes: Vec<Change> = rows.iter().map(read).collect();
     let rung: BTreeSet<&str> =
         changes.iter().filter(|change| matches!(&*change.what, "inbox" | "work")).map(|change| change.run.as_str()).collect();
+    let sound = (0..NODES).filter_map(|node| sim.sound_since(node)).min();
+    let unbound = sim.plan.settings == Settings { deaths: 1_000, lease_ms: sim.plan.settings.lease_ms, ..Settings::default() };
     {
         let mut book = sim.book();
+        if let Some(sound) = sound.filter(|_| unbound) {
+            in_time(&mut book, now, sound, &changes);
+        }
         book.seen = last;
         book.counts.commits += 1;
         judge(&mut book, now, who, &changes);
@@ -220,8 +229,12 @@ fn leased<'c>(book: &mut Book, now: u64, who: Who, change: &'c Change, claimed: 
             book.wrong(now, &format!("{who:?} takes {run} from {:?}, who holds it until {}", held.who, held.end));
         }
     }
+    book.due.remove(run);
     let Some(token) = after else {
         book.held.remove(run);
+        if change.what == "work" {
+            book.due.insert(run.clone(), u64::try_from(due - 1_764_000_000_000).unwrap_or(now));
+        }
         return;
     };
     let end = now + book.lease_ms;
@@ -234,6 +247,20 @@ fn leased<'c>(book: &mut Book, now: u64, who: Who, change: &'c Change, claimed: 
         claimed.insert(run, new.clone());
     }
     book.held.insert(run.clone(), new);
+}
+
+/// Where nothing bounds what a node takes on, and one is sound, no run that is due is left lying.
+fn in_time(book: &mut Book, now: u64, sound: u64, changes: &[Change]) {
+    for change in changes.iter().filter(|change| change.what == "work" && change.b.is_some() && change.a != change.b) {
+        let since = match book.held.get(&change.run) {
+            Some(held) => Some(held.end),
+            None => book.due.get(&change.run).copied(),
+        };
+        let waited = since.map_or(0, |since| now.saturating_sub(since.max(sound)));
+        if waited > MOST_WAITED {
+            book.wrong(now, &format!("{} was due for {waited} ms and nobody took it", change.run));
+        }
+    }
 }
 
 /// No claim makes a team's runs too many, unless they are to be stopped.
