@@ -21,8 +21,8 @@ use storage::{StoreError, journal};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
-use crate::{leases, unreadable};
 use crate::wait::{Waited, wait};
+use crate::{leases, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -92,7 +92,10 @@ impl<'s> Job<'s> {
             .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None }, due.unwrap_or(Effect::Wait)))
+        Ok((
+            Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None },
+            due.unwrap_or(Effect::Wait),
+        ))
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
@@ -274,7 +277,8 @@ impl<'s> Job<'s> {
                     faults::point("job.committed");
                     if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
-                        let told = async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
+                        let told =
+                            async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
                         self.shop.parts.db.write::<_, StoreError, _>(told).await?;
                     }
                     self.claimed.tail = tail;

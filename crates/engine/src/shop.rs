@@ -48,7 +48,15 @@ impl Shop {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
         let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
         let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
-        Self { parts, pace, held: Mutex::default(), places, probation: Probation::default(), plans: Mutex::default(), specs }
+        Self {
+            parts,
+            pace,
+            held: Mutex::default(),
+            places,
+            probation: Probation::default(),
+            plans: Mutex::default(),
+            specs,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

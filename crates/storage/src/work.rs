@@ -45,10 +45,11 @@ macro_rules! claim {
 }
 
 const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4 AND attempt < $6", "");
-const CLAIM_SUSPECT: Sql =
-    claim!("team_id = $6 AND due_at <= errand_now() AND needs <= $4 AND attempt >= $5", ", probations = probations + 1");
-const SUSPECTED: &str =
-    "SELECT DISTINCT team_id FROM work WHERE due_at <= errand_now() AND needs <= $1 AND attempt >= $2 ORDER BY team_id LIMIT 100";
+const CLAIM_SUSPECT: Sql = claim!(
+    "team_id = $6 AND due_at <= errand_now() AND needs <= $4 AND attempt >= $5",
+    ", probations = probations + 1"
+);
+const SUSPECTED: &str = "SELECT DISTINCT team_id FROM work WHERE due_at <= errand_now() AND needs <= $1 AND attempt >= $2 ORDER BY team_id LIMIT 100";
 const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4", "");
 const TEAMS: &str = "WITH RECURSIVE line (team) AS (SELECT min(team_id) FROM work UNION ALL \
     SELECT (SELECT min(w.team_id) FROM work w WHERE w.team_id > line.team) FROM line WHERE line.team IS NOT NULL) \
@@ -79,7 +80,8 @@ const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
 // For whoever knows more than this version does.
-const LEAVE: &str = "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
+const LEAVE: &str =
+    "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
 // Asked before the schema is there, too.
 const NOW: Sql =
     Sql::pair("SELECT errand_now()", "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
@@ -194,7 +196,8 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
                 if most == 0 {
                     continue;
                 }
-                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
+                let rows =
+                    tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
                 left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 taken.extend(rows);
             }

@@ -147,7 +147,9 @@ fn calls(sim: &Sim, run: RunId, entries: &[Entry], found: &mut Vec<String>) {
         let right = match outcomes.get(key) {
             Some(Outcome::Ok(_)) => called.effects == 1,
             // What timed out says so, and may have happened.
-            Some(Outcome::Error(why)) if safe => why.starts_with("tool_timeout") || called.arrivals > 1 || called.effects == 0,
+            Some(Outcome::Error(why)) if safe => {
+                why.starts_with("tool_timeout") || called.arrivals > 1 || called.effects == 0
+            }
             Some(Outcome::Error(_)) => called.effects == 0,
             Some(Outcome::Unknown) => called.effects <= 1,
             Some(Outcome::Skipped(_) | Outcome::Image(_)) | None => false,
@@ -158,7 +160,9 @@ fn calls(sim: &Sim, run: RunId, entries: &[Entry], found: &mut Vec<String>) {
         // Each line is asked for by one call only.
         *lines.entry(&called.line).or_default() += called.effects.max(1);
     }
-    found.extend(lines.iter().filter(|(_, times)| **times > 1).map(|(line, times)| format!("{line} was done {times} times")));
+    found.extend(
+        lines.iter().filter(|(_, times)| **times > 1).map(|(line, times)| format!("{line} was done {times} times")),
+    );
 }
 
 /// The limit on turns, counted once more: since the start or the message that resumed it.

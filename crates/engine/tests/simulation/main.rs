@@ -72,7 +72,10 @@ fn no_seed_breaks_a_promise() {
             (total, broken + more)
         })
     });
-    println!("{seeds} seeds from {first} in {:.1} s: {total}, {broken} seeds with violations", began.elapsed().as_secs_f64());
+    println!(
+        "{seeds} seeds from {first} in {:.1} s: {total}, {broken} seeds with violations",
+        began.elapsed().as_secs_f64()
+    );
     assert_eq!(broken, 0, "promises were broken: see the lines that begin with VIOLATION");
 }
 

@@ -61,8 +61,11 @@ fn first_words<'a>(request: &TurnRequest<'a>) -> (&'a str, &'a str) {
 
 fn answer(request: &TurnRequest<'_>) -> Answer {
     let said = request.lines.iter().filter(|line| matches!(line, Line::Assistant { .. })).count();
-    let call = |tool: &'static str, place: usize| (format!("c{said}.{place}"), tool, json!({ "line": format!("{said}.{place}") }));
-    let asks = || (format!("c{said}.a"), "ask_person", json!({ "kind": "approval", "title": format!("Go on after {said}?") }));
+    let call = |tool: &'static str, place: usize| {
+        (format!("c{said}.{place}"), tool, json!({ "line": format!("{said}.{place}") }))
+    };
+    let asks =
+        || (format!("c{said}.a"), "ask_person", json!({ "kind": "approval", "title": format!("Go on after {said}?") }));
     let finish = || (format!("c{said}.f"), "finish", json!({ "result": format!("done at {said}") }));
     let calls = match (first_words(request).0, said % 4) {
         ("endless", step) => vec![call(["record", "record_safe"][step % 2], 0)],

@@ -80,10 +80,14 @@ pub(crate) async fn committed(sim: &Arc<Sim>, who: Who) {
     let now = sim.now();
     let last = last.int(0).unwrap();
     let changes: Vec<Change> = rows.iter().map(read).collect();
-    let rung: BTreeSet<&str> =
-        changes.iter().filter(|change| matches!(&*change.what, "inbox" | "work")).map(|change| change.run.as_str()).collect();
+    let rung: BTreeSet<&str> = changes
+        .iter()
+        .filter(|change| matches!(&*change.what, "inbox" | "work"))
+        .map(|change| change.run.as_str())
+        .collect();
     let sound = (0..NODES).filter_map(|node| sim.sound_since(node)).min();
-    let unbound = sim.plan.settings == Settings { deaths: 1_000, lease_ms: sim.plan.settings.lease_ms, ..Settings::default() };
+    let unbound =
+        sim.plan.settings == Settings { deaths: 1_000, lease_ms: sim.plan.settings.lease_ms, ..Settings::default() };
     {
         let mut book = sim.book();
         if let Some(sound) = sound.filter(|_| unbound) {
