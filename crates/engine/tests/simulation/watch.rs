@@ -115,20 +115,22 @@ fn read(row: &Row) -> Change {
 
 /// Carries the rings of a commit to the other nodes: late, or never.
 fn carry(sim: &Arc<Sim>, who: Who, rung: &BTreeSet<&str>) {
-    let runs: Vec<Uuid> = rung.iter().map(|run| run.parse().unwrap()).collect();
+    let ids: Vec<Uuid> = rung.iter().map(|run| run.parse().unwrap()).collect();
     for other in (0..NODES).filter(|node| *node != who.node) {
         let late = match sim.chance.below(4) {
             0 => continue,
             1 => sim.chance.below(2_000),
             _ => 1,
         };
-        let (sim, runs) = (Arc::clone(sim), runs.clone());
+        let (there, ids) = (Arc::clone(sim), ids.clone());
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(late)).await;
-            sim.thaw(other).await;
-            let bell = sim.nodes[other].state().bell.clone();
+            there.thaw(other).await;
+            let bell = there.nodes[other].state().bell.clone();
             bell.ring_work();
-            runs.into_iter().for_each(|run| bell.ring_here(run));
+            for run in ids {
+                bell.ring_here(run);
+            }
         });
     }
 }

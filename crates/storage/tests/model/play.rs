@@ -184,7 +184,7 @@ impl Player<'_> {
         let Worker { run, lease, tail, .. } = self.workers[worker];
         let inbox = self.store.db.read::<_, StoreError, _>(async |tx| runs::inbox(tx, lease.run, 0).await);
         let inbox = if takes { inbox.await.unwrap() } else { vec![] };
-        let taken = if takes { self.model.runs[run].inbox.iter().map(|(told, _)| *told).collect() } else { vec![] };
+        let places = if takes { self.model.runs[run].inbox.iter().map(|(told, _)| *told).collect() } else { vec![] };
         let (ids, mut events): (Vec<i64>, Vec<Event>) = inbox.into_iter().unzip();
         let request =
             HumanRequest { id, kind: Kind::Approval, title: "Go on?".into(), description: None, questions: vec![] };
@@ -214,7 +214,7 @@ impl Player<'_> {
             seen,
             events: events.clone(),
             status,
-            taken,
+            taken: places,
             asks: asks_id,
             overtaken,
             after,

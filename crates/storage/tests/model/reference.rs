@@ -250,7 +250,9 @@ impl Model {
             run.work.is_none() && matches!(run.status, Status::Pending | Status::Starting | Status::Running)
         };
         let all: Vec<usize> = (0..self.runs.len()).filter(|run| stuck(&self.runs[*run])).collect();
-        all.iter().for_each(|run| self.runs[*run].wake(self.now));
+        for run in &all {
+            self.runs[*run].wake(self.now);
+        }
         all
     }
 }

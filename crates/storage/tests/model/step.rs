@@ -24,7 +24,7 @@ impl Model {
         if step.status.is_terminal() && !step.events.is_empty() && run.inbox.iter().any(|(id, _)| *id > seen) {
             return Answer::Overtaken;
         }
-        let stop = run.stop_waits();
+        let stopped = run.stop_waits();
         let Some(work) = run.held_by(claim) else { return Answer::Lost };
         match step.after {
             After::Hold(ms) => {
@@ -34,7 +34,7 @@ impl Model {
                 }
             }
             After::Sleep(ms) => {
-                let due = if stop { 0 } else { now + i64::try_from(ms).unwrap() };
+                let due = if stopped { 0 } else { now + i64::try_from(ms).unwrap() };
                 (work.due, work.claim, work.attempt) = (due, None, 0);
             }
             After::Release => run.work = None,
