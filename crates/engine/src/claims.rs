@@ -113,9 +113,11 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>
         shop.probation.begin(lease, shop.parts.ambient.steady_ms(), times);
     }
     let shop_of_run = Arc::clone(shop);
+    let placed = place.is_some();
+    let place = place.or_else(|| shop.stand());
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {
-        job::drive(&shop_of_run, claimed, place.is_some()).await;
+        job::drive(&shop_of_run, claimed, placed).await;
         let mut held = lock(&shop_of_run.held);
         if held.get(&lease.run).is_some_and(|held| held.lease == lease) {
             held.remove(&lease.run);

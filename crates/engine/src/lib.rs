@@ -101,17 +101,27 @@ impl Engine {
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
     /// released too; a model turn is then asked for again by whoever claims the run next.
-    pub async fn drain(self, grace: Duration) {
+    pub async fn drain(mut self, grace: Duration) {
         faults::point("drain.begun");
         self.pace.set(Pace::EndStep);
-        if tokio::time::timeout(grace, self.shop.idle()).await.is_err() {
+        if tokio::time::timeout(grace, self.at_rest()).await.is_err() {
             self.pace.set(Pace::DropStep);
-            self.shop.idle().await;
+            self.at_rest().await;
         }
-        for task in self.tasks {
+        for task in &self.tasks {
             task.abort();
         }
         faults::point("drain.ended");
+    }
+
+    /// Waits until nothing is claimed any more and no run is in flight.
+    async fn at_rest(&mut self) {
+        // A claim that is under way still brings runs, and they must be let go.
+        let [claiming, ..] = &mut self.tasks;
+        if !claiming.is_finished() {
+            let _ended = claiming.await;
+        }
+        self.shop.idle().await;
     }
 
     /// Drops everything where it stands, as if the process had died: leases run out, nothing is let go.

@@ -22,6 +22,9 @@ const PLANS_MAX: usize = 1_000;
 /// A lease must hold for so long, in milliseconds, when something begins under it; a sixth of it where leases are short.
 const MARGIN_MS: u64 = 5_000;
 
+/// More than there will ever be.
+const STANDING: u32 = u32::MAX;
+
 /// A run that this process holds.
 pub(crate) struct Held {
     pub(crate) lease: Lease,
@@ -37,6 +40,8 @@ pub(crate) struct Shop {
     pub(crate) pace: Heard,
     pub(crate) held: Mutex<BTreeMap<RunId, Held>>,
     places: Arc<Semaphore>,
+    /// For runs that need no place, so that it is known when the last of them has gone.
+    standing: Arc<Semaphore>,
     pub(crate) probation: Probation,
     plans: Mutex<HashMap<BuildId, Arc<Plan>>>,
     /// For answers in words, and for answers that are one JSON object.
@@ -46,6 +51,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn new(parts: Parts, pace: Heard) -> Self {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
+        let standing = Arc::new(Semaphore::new(STANDING as usize));
         let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
         let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
         Self {
@@ -53,6 +59,7 @@ impl Shop {
             pace,
             held: Mutex::default(),
             places,
+            standing,
             probation: Probation::default(),
             plans: Mutex::default(),
             specs,
@@ -106,10 +113,16 @@ impl Shop {
         Some(places)
     }
 
+    /// What a run without a place holds while it is in flight.
+    pub(crate) fn stand(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.standing).try_acquire_owned().ok()
+    }
+
     /// Waits until no run is in flight.
     pub(crate) async fn idle(&self) {
         let all = u32::try_from(self.parts.settings.concurrency).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
+        drop(self.standing.acquire_many(STANDING).await);
     }
 
     /// What a Build demands of its runs.
