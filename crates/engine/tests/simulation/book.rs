@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use domain::RunId;
 use domain::turns::{Replay, ToolCall};
@@ -73,6 +74,7 @@ impl fmt::Display for Counts {
 pub(crate) struct Held {
     pub(crate) token: String,
     pub(crate) who: Who,
+    pub(crate) since: u64,
     pub(crate) end: u64,
     pub(crate) team: String,
 }
@@ -162,9 +164,19 @@ impl Book {
         }
     }
 
-    /// A life that ended in good order, undisturbed, holds nothing.
-    pub(crate) fn has_let_go(&mut self, now: u64, who: Who) {
-        let left: Vec<&String> = self.held.iter().filter(|(_, held)| held.who == who).map(|(run, _)| run).collect();
+    pub(crate) fn drained(&mut self, now: u64, node: usize, grace: Duration) {
+        self.counts.drains += 1;
+        self.note(format!("{now} node {node} is drained, {grace:?}"));
+    }
+
+    /// A life that ended in good order holds nothing of what it took since it was heard.
+    pub(crate) fn has_let_go(&mut self, now: u64, who: Who, heard_since: u64) {
+        let left: Vec<&String> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.who == who && held.since >= heard_since)
+            .map(|(run, _)| run)
+            .collect();
         if !left.is_empty() {
             let what = format!("{who:?} was drained and still holds {left:?}");
             self.wrong(now, &what);

@@ -39,7 +39,7 @@ pub(crate) fn come(sim: &Arc<Sim>) -> Vec<JoinHandle<()>> {
             let Some(run) = run else { return };
             match sim.chance.below(8) {
                 0..=2 => say(&sim, run).await,
-                3 => stop(&sim, run).await,
+                3 | 4 => stop(&sim, run).await,
                 _ => answer(&sim, run).await,
             }
         }));

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) sky_until: u64,
     /// Since when it is up, and all that it asked for in worse times has come back.
     pub(crate) sound_since: u64,
+    /// Since when nothing that it asks for is refused, however long it takes.
+    pub(crate) heard_since: u64,
     /// Transactions in this millisecond: a loop that never waits would stop the time.
     burst: (u64, u32),
 }
@@ -67,6 +69,7 @@ impl Node {
             sky: Sky::Clear,
             sky_until: 0,
             sound_since: 0,
+            heard_since: 0,
             burst: (0, 0),
         }))
     }
@@ -109,7 +112,9 @@ impl Sim {
             state.db = None;
             engine.abandon();
             drop(state);
-            self.book().counts.crashes += 1;
+            let mut book = self.book();
+            book.counts.crashes += 1;
+            book.note(format!("{} node {node} dies", self.now()));
         }
     }
 
@@ -117,16 +122,16 @@ impl Sim {
     pub(crate) async fn drain(&self, node: usize, grace: Duration) {
         let engine = self.nodes[node].state().engine.take();
         if let Some(engine) = engine {
-            self.book().counts.drains += 1;
             let began = self.now();
+            self.book().drained(began, node, grace);
             engine.drain(grace).await;
-            let (who, sound) = {
+            let (who, since) = {
                 let mut state = self.nodes[node].state();
                 state.db = None;
-                (state.who, state.sound_since <= began)
+                (state.who, state.heard_since)
             };
-            if sound {
-                self.book().has_let_go(self.now(), who);
+            if since <= began {
+                self.book().has_let_go(self.now(), who, since);
             }
         }
     }

@@ -42,7 +42,7 @@ impl Plan {
             ..usual
         };
         let settings = Settings {
-            concurrency: chance.pick(&[2, 4, 1_000, 1_000]),
+            concurrency: chance.pick(&[1, 2, 4, 1_000, 1_000]),
             team_concurrency: chance.pick(&[0, 0, 1, 3]),
             lease_ms: chance.pick(&[3_000, 10_000, 30_000]),
             deaths: chance.pick(&[1, 3, 3, 1_000]),

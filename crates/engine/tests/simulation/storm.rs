@@ -14,7 +14,7 @@ pub(crate) async fn rage(sim: &Arc<Sim>) {
         sim.pause(sim.plan.calm_ms).await;
         let node = sim.chance.index(NODES);
         let lease = sim.plan.settings.lease_ms;
-        match sim.chance.below(12) {
+        match sim.chance.below(13) {
             0 | 1 => coming_back.push(crash(sim, node)),
             2 if sim.chance.one_in(2) => coming_back.extend((0..NODES).map(|node| crash(sim, node))),
             3 | 4 => freeze(sim, node, sim.chance.between(100, 3 * lease)),
@@ -35,6 +35,12 @@ pub(crate) async fn rage(sim: &Arc<Sim>) {
                 sim.pause(lease / 2).await;
                 coming_back.push(drain(sim, node));
             }
+            // One that is stopped while its store takes its time.
+            12 => {
+                weather(sim, node, Sky::Slow(sim.chance.between(10, lease)), 4 * lease);
+                sim.pause(lease / 2).await;
+                coming_back.push(drain(sim, node));
+            }
             _ => {}
         }
     }
@@ -52,8 +58,11 @@ fn freeze(sim: &Sim, node: usize, ms: u64) {
     let mut state = sim.nodes[node].state();
     state.frozen_until = state.frozen_until.max(until);
     state.sound_since = state.sound_since.max(until + 1_000);
+    state.heard_since = state.heard_since.max(until + 1_000);
     drop(state);
-    sim.book().counts.freezes += 1;
+    let mut book = sim.book();
+    book.counts.freezes += 1;
+    book.note(format!("{} node {node} freezes until {until}", sim.now()));
 }
 
 fn weather(sim: &Sim, node: usize, sky: Sky, most_ms: u64) {
@@ -66,10 +75,13 @@ fn weather(sim: &Sim, node: usize, sky: Sky, most_ms: u64) {
         Sky::Clear | Sky::Rough(_) | Sky::Full => 1_000,
     };
     state.sound_since = state.sound_since.max(until + late);
-    drop(state);
-    if matches!(sky, Sky::Cut(_)) {
-        sim.book().counts.cuts += 1;
+    if !matches!(sky, Sky::Slow(_)) {
+        state.heard_since = state.heard_since.max(until + late);
     }
+    drop(state);
+    let mut book = sim.book();
+    book.counts.cuts += u64::from(matches!(sky, Sky::Cut(_)));
+    book.note(format!("{} node {node} {sky:?} until {until}", sim.now()));
 }
 
 /// Kills the node, and starts it again after a while.

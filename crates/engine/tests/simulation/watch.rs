@@ -248,7 +248,8 @@ fn leased<'c>(book: &mut Book, now: u64, who: Who, change: &'c Change, claimed: 
         book.wrong(now, &format!("the lease of {who:?} on {run} ends at {due} and not {} ms from now", book.lease_ms));
     }
     let team = book.told.get(run).map(|run| run.team.clone()).unwrap_or_default();
-    let new = Held { token: token.clone(), who, end, team };
+    let since = held.filter(|held| held.token == *token).map_or(now, |held| held.since);
+    let new = Held { token: token.clone(), who, since, end, team };
     if before.as_ref() != Some(token) {
         claimed.insert(run, new.clone());
     }
