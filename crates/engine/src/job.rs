@@ -114,8 +114,9 @@ impl<'s> Job<'s> {
                 && !self.shop.may_act(lease)
                 && !leases::renew_one(self.shop, lease).await
             {
-                tracing::warn!(run = %lease.run, "the lease cannot be renewed: its worker stops before the next step");
-                return Ok(());
+                tracing::warn!(run = %lease.run, "the lease cannot be renewed in time: its worker stops before the next step");
+                // It may be renewed all the same, and late: then nobody would have the run for as long as it holds.
+                return self.let_go().await;
             }
             let waited = match next {
                 Effect::CallModel { turn } => self.think(turn).await,
