@@ -10,8 +10,9 @@ use storage::work::{self, Claimed, Claiming, Lease};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::job;
+use crate::pace::Pace;
 use crate::probation::{LOOK, Watch};
-use crate::shop::{Held, Pace, Shop, lock};
+use crate::shop::{Held, Shop, lock};
 
 /// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
 const BATCH: u32 = 64;
@@ -24,11 +25,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Claims until the process drains.
 pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
-    let mut pace = shop.pace.clone();
     loop {
         let places = tokio::select! {
             biased;
-            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            () = shop.pace.until(|pace| pace != Pace::Work) => return,
             places = shop.take_places(BATCH) => places,
             // All places are taken, but a stop needs none.
             () = shop.parts.bell.work() => None,
@@ -49,7 +49,7 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
         }
         tokio::select! {
             biased;
-            _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
+            () = shop.pace.until(|pace| pace != Pace::Work) => return,
             () = shop.parts.bell.work() => {}
             () = tokio::time::sleep(idle) => {}
         }
@@ -113,9 +113,11 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>
         shop.probation.begin(lease, shop.parts.ambient.steady_ms(), times);
     }
     let shop_of_run = Arc::clone(shop);
+    let placed = place.is_some();
+    let place = place.or_else(|| shop.stand());
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {
-        job::drive(&shop_of_run, claimed, place.is_some()).await;
+        job::drive(&shop_of_run, claimed, placed).await;
         let mut held = lock(&shop_of_run.held);
         if held.get(&lease.run).is_some_and(|held| held.lease == lease) {
             held.remove(&lease.run);

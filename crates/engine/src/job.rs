@@ -18,10 +18,11 @@ use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
 
+use crate::pace::Pace;
 use crate::plan::Plan;
-use crate::shop::{Pace, Shop};
-use crate::{leases, unreadable};
+use crate::shop::Shop;
 use crate::wait::{Waited, wait};
+use crate::{leases, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -91,7 +92,10 @@ impl<'s> Job<'s> {
             .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None }, due.unwrap_or(Effect::Wait)))
+        Ok((
+            Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None },
+            due.unwrap_or(Effect::Wait),
+        ))
     }
 
     async fn work(mut self, due: Effect) -> Result<(), StoreError> {
@@ -100,7 +104,7 @@ impl<'s> Job<'s> {
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
             // A call whose intent is written is made, whoever waits for the end: letting go now would leave its outcome unknown for nothing.
-            let ends = !self.placed || *self.shop.pace.borrow() != Pace::Work;
+            let ends = !self.placed || self.shop.pace.now() != Pace::Work;
             if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
             }
@@ -110,8 +114,9 @@ impl<'s> Job<'s> {
                 && !self.shop.may_act(lease)
                 && !leases::renew_one(self.shop, lease).await
             {
-                tracing::warn!(run = %lease.run, "the lease cannot be renewed: its worker stops before the next step");
-                return Ok(());
+                tracing::warn!(run = %lease.run, "the lease cannot be renewed in time: its worker stops before the next step");
+                // It may be renewed all the same, and late: then nobody would have the run for as long as it holds.
+                return self.let_go().await;
             }
             let waited = match next {
                 Effect::CallModel { turn } => self.think(turn).await,
@@ -273,7 +278,8 @@ impl<'s> Job<'s> {
                     faults::point("job.committed");
                     if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
-                        let told = async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
+                        let told =
+                            async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
                         self.shop.parts.db.write::<_, StoreError, _>(told).await?;
                     }
                     self.claimed.tail = tail;

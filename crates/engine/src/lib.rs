@@ -11,6 +11,7 @@ mod audit;
 mod claims;
 mod job;
 mod leases;
+mod pace;
 mod plan;
 mod probation;
 mod reaper;
@@ -29,10 +30,10 @@ use domain::Ambient;
 use domain::limits::Limits;
 use serde::Deserialize;
 use storage::{Bell, Db};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::shop::{Pace, Shop, lock};
+use crate::pace::{Pace, Said};
+use crate::shop::{Shop, lock};
 
 /// What an engine is made of.
 pub struct Parts {
@@ -79,14 +80,14 @@ impl Default for Settings {
 /// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
 pub struct Engine {
     shop: Arc<Shop>,
-    pace: watch::Sender<Pace>,
+    pace: Said,
     tasks: [JoinHandle<()>; 5],
 }
 
 impl Engine {
     /// Starts claiming. Needs a tokio runtime.
     pub fn start(parts: Parts) -> Self {
-        let (pace, seen) = watch::channel(Pace::Work);
+        let (pace, seen) = pace::pace();
         let shop = Arc::new(Shop::new(parts, seen));
         let tasks = [
             tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
@@ -100,17 +101,27 @@ impl Engine {
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
     /// released too; a model turn is then asked for again by whoever claims the run next.
-    pub async fn drain(self, grace: Duration) {
+    pub async fn drain(mut self, grace: Duration) {
         faults::point("drain.begun");
-        self.pace.send_replace(Pace::EndStep);
-        if tokio::time::timeout(grace, self.shop.idle()).await.is_err() {
-            self.pace.send_replace(Pace::DropStep);
-            self.shop.idle().await;
+        self.pace.set(Pace::EndStep);
+        if tokio::time::timeout(grace, self.at_rest()).await.is_err() {
+            self.pace.set(Pace::DropStep);
+            self.at_rest().await;
         }
-        for task in self.tasks {
+        for task in &self.tasks {
             task.abort();
         }
         faults::point("drain.ended");
+    }
+
+    /// Waits until nothing is claimed any more and no run is in flight.
+    async fn at_rest(&mut self) {
+        // A claim that is under way still brings runs, and they must be let go.
+        let [claiming, ..] = &mut self.tasks;
+        if !claiming.is_finished() {
+            let _ended = claiming.await;
+        }
+        self.shop.idle().await;
     }
 
     /// Drops everything where it stands, as if the process had died: leases run out, nothing is let go.

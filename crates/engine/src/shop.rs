@@ -8,10 +8,11 @@ use domain::turns::ToolSpec;
 use domain::{BuildId, RunId, TeamId, Timestamp};
 use storage::work::Lease;
 use storage::{StoreError, builds};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::Parts;
+use crate::pace::{Heard, Pace};
 use crate::plan::Plan;
 use crate::probation::Probation;
 
@@ -21,16 +22,8 @@ const PLANS_MAX: usize = 1_000;
 /// A lease must hold for so long, in milliseconds, when something begins under it; a sixth of it where leases are short.
 const MARGIN_MS: u64 = 5_000;
 
-/// How hard to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// Claim and carry on.
-    Work,
-    /// Claim nothing; let go after the step that is under way.
-    EndStep,
-    /// Let go now.
-    DropStep,
-}
+/// More than there will ever be.
+const STANDING: u32 = u32::MAX;
 
 /// A run that this process holds.
 pub(crate) struct Held {
@@ -44,9 +37,11 @@ pub(crate) struct Held {
 
 pub(crate) struct Shop {
     pub(crate) parts: Parts,
-    pub(crate) pace: watch::Receiver<Pace>,
+    pub(crate) pace: Heard,
     pub(crate) held: Mutex<BTreeMap<RunId, Held>>,
     places: Arc<Semaphore>,
+    /// For runs that need no place, so that it is known when the last of them has gone.
+    standing: Arc<Semaphore>,
     pub(crate) probation: Probation,
     plans: Mutex<HashMap<BuildId, Arc<Plan>>>,
     /// For answers in words, and for answers that are one JSON object.
@@ -54,11 +49,21 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    pub(crate) fn new(parts: Parts, pace: watch::Receiver<Pace>) -> Self {
+    pub(crate) fn new(parts: Parts, pace: Heard) -> Self {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
+        let standing = Arc::new(Semaphore::new(STANDING as usize));
         let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
         let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
-        Self { parts, pace, held: Mutex::default(), places, probation: Probation::default(), plans: Mutex::default(), specs }
+        Self {
+            parts,
+            pace,
+            held: Mutex::default(),
+            places,
+            standing,
+            probation: Probation::default(),
+            plans: Mutex::default(),
+            specs,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -95,7 +100,7 @@ impl Shop {
 
     /// Whether it is worth waiting for the store: not when the process is about to drop everything.
     pub(crate) fn goes_on(&self) -> bool {
-        *self.pace.borrow() != Pace::DropStep
+        self.pace.now() != Pace::DropStep
     }
 
     /// Waits for a free place, then takes all that are free, `most` at most.
@@ -108,10 +113,16 @@ impl Shop {
         Some(places)
     }
 
+    /// What a run without a place holds while it is in flight.
+    pub(crate) fn stand(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.standing).try_acquire_owned().ok()
+    }
+
     /// Waits until no run is in flight.
     pub(crate) async fn idle(&self) {
         let all = u32::try_from(self.parts.settings.concurrency).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
+        drop(self.standing.acquire_many(STANDING).await);
     }
 
     /// What a Build demands of its runs.

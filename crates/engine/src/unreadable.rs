@@ -43,15 +43,18 @@ async fn fail(shop: &Shop, claimed: &Claimed, cause: Cause) -> Result<(), StoreE
     let in_flight = shop.parts.db.read(async |tx| journal::in_flight(tx, lease.run).await).await?;
     // Whoever reads the transcript must not take a call for undone that may have been made.
     let unknown = in_flight.map(|key| Event::ToolFinished { key, outcome: Outcome::Unknown });
-    let events: Vec<Event> = unknown.into_iter().chain([Event::Failed { cause }]).collect();
+    let mut events: Vec<Event> = unknown.into_iter().collect();
     let mut taken = vec![];
     loop {
         let after = taken.last().copied().unwrap_or(0);
-        taken.extend(shop.parts.db.read(async |tx| runs::inbox_ids(tx, lease.run, after).await).await?);
+        let (ids, said) = news(shop, lease, after).await?;
+        taken.extend(ids);
+        events.extend(said);
+        let end = Event::Failed { cause: cause.clone() };
         let commit = Arc::new(Commit {
             lease,
             tail,
-            events: events.clone(),
+            events: events.iter().cloned().chain([end]).collect(),
             status: Status::Failed,
             taken: taken.clone(),
             asked: None,
@@ -64,6 +67,24 @@ async fn fail(shop: &Shop, claimed: &Claimed, cause: Cause) -> Result<(), StoreE
             shop.parts.bell.ring_run(lease.run.0);
             return Ok(());
         }
+    }
+}
+
+/// What came into the inbox behind `after`: the ids of all of it, and what people said. That was acknowledged, so it is in the journal before the
+/// end; a run that had ended already begins anew with it and may then fail.
+async fn news(shop: &Shop, lease: Lease, after: i64) -> Result<(Vec<i64>, Vec<Event>), StoreError> {
+    let (run, db) = (lease.run, &shop.parts.db);
+    let read = db.read(async |tx| runs::inbox(tx, run, after).await).await;
+    match read {
+        Ok(news) => {
+            let (ids, mut events): (Vec<i64>, Vec<Event>) = news.into_iter().unzip();
+            events.retain(|event| matches!(event, Event::MessageReceived(_) | Event::PersonAnswered { .. }));
+            Ok((ids, events))
+        }
+        Err(StoreError::Corrupt { .. }) => {
+            Ok((db.read(async |tx| runs::inbox_ids(tx, run, after).await).await?, vec![]))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -6,7 +6,8 @@ use domain::RunId;
 use storage::bell::RunWatch;
 use storage::runs;
 
-use crate::shop::{Pace, Shop};
+use crate::pace::Pace;
+use crate::shop::Shop;
 
 /// Pause before the inbox is looked into again after that has failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -41,12 +42,11 @@ pub(crate) async fn wait<T>(
     left_ms: u64,
     doing: impl Future<Output = T>,
 ) -> Waited<T> {
-    let mut pace = shop.pace.clone();
     tokio::select! {
         biased;
         value = doing => Waited::Done(value),
         () = stop_wanted(shop, run, news) => Waited::Stop,
-        _ = pace.wait_for(|pace| *pace == Pace::DropStep) => Waited::Drain,
+        () = shop.pace.until(|pace| pace == Pace::DropStep) => Waited::Drain,
         () = tokio::time::sleep(Duration::from_millis(left_ms)) => Waited::TimeUp,
     }
 }

@@ -106,8 +106,9 @@ CREATE TABLE work (
 CREATE INDEX work_due ON work (due_at);
 
 -- What people and timers have to say to a run, until its worker journals it.
+-- An id never comes back: a worker that takes by id must not take what came later.
 CREATE TABLE inbox (
-    id     INTEGER NOT NULL PRIMARY KEY,
+    id     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     run_id TEXT    NOT NULL,
     kind   TEXT    NOT NULL,
     body   TEXT    NOT NULL

@@ -93,7 +93,7 @@ enum Engine {
     /// The memory of this process.
     Memory(sqlite::Memory),
     /// A server that many machines share.
-    Postgres(postgres::Postgres),
+    Postgres(Box<postgres::Postgres>),
 }
 
 impl Db {
@@ -109,7 +109,7 @@ impl Db {
 
     /// Connects to a PostgreSQL server. Refuses one that may forget what it acknowledged, and says which setting to mend.
     pub async fn connect(settings: PostgresSettings) -> Result<Db, StoreError> {
-        Ok(Db(Arc::new(Engine::Postgres(postgres::Postgres::connect(settings).await?))))
+        Ok(Db(Arc::new(Engine::Postgres(Box::new(postgres::Postgres::connect(settings).await?)))))
     }
 
     /// A database that lives in this process only.
@@ -228,7 +228,11 @@ impl Db {
 
     /// Whether other processes may work on the same database.
     pub fn is_shared(&self) -> bool {
-        matches!(&*self.0, Engine::Postgres(_))
+        match &*self.0 {
+            Engine::Sqlite { .. } => false,
+            Engine::Memory(memory) => memory.is_shared(),
+            Engine::Postgres(_) => true,
+        }
     }
 
     /// How the server is reached, where there is one.

@@ -28,7 +28,8 @@ pub mod work;
 
 pub use bell::Bell;
 pub use db::{
-    Clock, DataLock, Db, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx, Value, Weather,
+    Clock, DataLock, Db, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx, Value,
+    Weather,
 };
 
 macro_rules! step {
@@ -45,5 +46,4 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] =
-    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes")];
+pub const MIGRATIONS: &[Migration] = &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes")];

@@ -353,6 +353,12 @@ pub async fn commit(tx: &mut Tx<'_>, step: &Commit, again: bool) -> Result<Commi
     let Lease { team, run, .. } = step.lease;
     work::hold(tx, run).await?;
     if again && written(tx, step).await? {
+        // It is written, but the lease that came with it counts from then and may be another's by now.
+        if let Then::Hold(lease_ms) = step.then
+            && !work::renew(tx, &[step.lease], lease_ms).await?.is_empty()
+        {
+            return Ok(Committed::Lost);
+        }
         let messages = step.events.iter().filter(|event| event.is_message()).count() as u64;
         let tail = (step.tail.0 + step.events.len() as u64, step.tail.1 + messages);
         // Whether something came in is not known any more: one look too many does no harm.

@@ -12,7 +12,7 @@ use domain::{BuildId, RunId, TeamId, Timestamp};
 use faults::{Sabotage, sabotaged};
 use uuid::Uuid;
 
-use crate::db::{Db, Sql, StoreError, Tx, params};
+use crate::db::{Db, Row, Sql, StoreError, Tx, params};
 use crate::journal;
 use crate::runs::{self, Then};
 use crate::sabotage;
@@ -45,7 +45,11 @@ macro_rules! claim {
 }
 
 const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4 AND attempt < $6", "");
-const CLAIM_SUSPECT: Sql = claim!("due_at <= errand_now() AND needs <= $4 AND attempt >= $5", ", probations = probations + 1");
+const CLAIM_SUSPECT: Sql = claim!(
+    "team_id = $6 AND due_at <= errand_now() AND needs <= $4 AND attempt >= $5",
+    ", probations = probations + 1"
+);
+const SUSPECTED: &str = "SELECT DISTINCT team_id FROM work WHERE due_at <= errand_now() AND needs <= $1 AND attempt >= $2 ORDER BY team_id LIMIT 100";
 const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4", "");
 const TEAMS: &str = "WITH RECURSIVE line (team) AS (SELECT min(team_id) FROM work UNION ALL \
     SELECT (SELECT min(w.team_id) FROM work w WHERE w.team_id > line.team) FROM line WHERE line.team IS NOT NULL) \
@@ -76,7 +80,8 @@ const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
 // For whoever knows more than this version does.
-const LEAVE: &str = "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
+const LEAVE: &str =
+    "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
 // Asked before the schema is there, too.
 const NOW: Sql =
     Sql::pair("SELECT errand_now()", "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
@@ -84,7 +89,7 @@ const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] =
-    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
+    &[WAKE, TEAMS, SUSPECTED, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, CLAIM_STOPS, NOW];
 
@@ -177,8 +182,7 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         let turn = usize::try_from(wanted.token.as_u128() % teams.len().max(1) as u128).unwrap_or(0);
         teams.rotate_left(turn);
         if wanted.suspect {
-            let values = params![wanted.token, lease_ms, 1, JOURNAL, wanted.suspect_from];
-            suspects = tx.rows(CLAIM_SUSPECT, &values).await?;
+            suspects = suspect(tx, &wanted, lease_ms).await?;
         }
         if !suspects.is_empty() {
             left = 0;
@@ -192,7 +196,8 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
                 if most == 0 {
                     continue;
                 }
-                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
+                let rows =
+                    tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
                 left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 taken.extend(rows);
             }
@@ -213,6 +218,21 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         faults::point("claim.journaled");
     }
     Ok(claimed)
+}
+
+/// Takes one suspected run of a team that may have one more.
+async fn suspect(tx: &mut Tx<'_>, wanted: &Claiming, lease_ms: i64) -> Result<Vec<Row>, StoreError> {
+    for row in tx.rows(SUSPECTED, &params![JOURNAL, wanted.suspect_from]).await? {
+        let team = TeamId(row.uuid(0)?);
+        if room(tx, team, wanted.team_most).await? > 0 {
+            let values = params![wanted.token, lease_ms, 1, JOURNAL, wanted.suspect_from, team];
+            let taken = tx.rows(CLAIM_SUSPECT, &values).await?;
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// How many runs of the team may still be claimed.

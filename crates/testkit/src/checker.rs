@@ -33,16 +33,22 @@ pub fn violations(seen: &Seen) -> Vec<String> {
         Ok(entries) => entries,
         Err(unreadable) => return vec![unreadable],
     };
-    let mut wrong = Vec::new();
-    numbered(&entries, &mut wrong);
-    one_answer_a_turn(&entries, &mut wrong);
-    calls_in_order(&entries, &mut wrong);
-    quiet_after_the_end(&entries, &mut wrong);
+    let mut wrong = journal_violations(&entries);
     over(seen, &entries, &mut wrong);
     shown_as_written(seen, &entries, &mut wrong);
     if let Err(refused) = Run::replay(Rules::default(), entries) {
         wrong.push(format!("the journal does not replay: {refused}"));
     }
+    wrong
+}
+
+/// What is wrong with a journal, wherever the run stands.
+pub fn journal_violations(entries: &[Entry]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    numbered(entries, &mut wrong);
+    one_answer_a_turn(entries, &mut wrong);
+    calls_in_order(entries, &mut wrong);
+    quiet_after_the_end(entries, &mut wrong);
     wrong
 }
 
@@ -101,14 +107,21 @@ fn numbered(entries: &[Entry], wrong: &mut Vec<String>) {
     }
 }
 
+/// A turn that was under way when the run was stopped keeps its number and is never answered.
 fn one_answer_a_turn(entries: &[Entry], wrong: &mut Vec<String>) {
-    let mut answered = 0;
+    let (mut answered, mut given_up) = (0, 0);
     for entry in entries {
-        let Event::Replied { turn, .. } = &entry.event else { continue };
-        if *turn != answered + 1 {
-            wrong.push(format!("entry {} answers turn {turn}, but the last one answered was {answered}", entry.seq));
+        match &entry.event {
+            Event::Interrupted { .. } => given_up += 1,
+            Event::Replied { turn, .. } => {
+                if *turn <= answered || *turn > answered + 1 + given_up {
+                    let last = format!("the last one answered was {answered}");
+                    wrong.push(format!("entry {} answers turn {turn}, but {last}", entry.seq));
+                }
+                (answered, given_up) = (*turn, 0);
+            }
+            _ => {}
         }
-        answered = *turn;
     }
 }
 

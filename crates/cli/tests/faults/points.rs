@@ -140,9 +140,8 @@ async fn people(api: &crate::api::Api, told: &mut Told) {
             }
         }
         let listed = api.get("/v1/runs?limit=100").await;
-        let over = |row: &serde_json::Value| {
-            matches!(row["status"].as_str(), Some("completed" | "failed" | "interrupted"))
-        };
+        let over =
+            |row: &serde_json::Value| matches!(row["status"].as_str(), Some("completed" | "failed" | "interrupted"));
         if listed.is_none_or(|page| page["data"].as_array().is_none_or(|rows| rows.iter().all(over))) {
             return;
         }

@@ -55,7 +55,11 @@ async fn poison(mut world: World) {
         let events: Vec<Event> =
             seen.events.iter().map(|sent| serde_json::from_str(sent.data.get()).unwrap()).collect();
         let claims = events.iter().filter(|event| matches!(event, Event::Claimed { .. })).count();
-        assert_eq!(claims, DEATHS + 1, "{kind:?}: each death is one claim, and the last claim gives it up: {events:#?}");
+        assert_eq!(
+            claims,
+            DEATHS + 1,
+            "{kind:?}: each death is one claim, and the last claim gives it up: {events:#?}"
+        );
         let Some(Event::Failed { cause }) = events.last() else { panic!("{kind:?}: {events:#?}") };
         assert_eq!(cause.code, "worker_died", "{kind:?}");
         assert!(cause.message.contains("3 times in a row"), "{}", cause.message);

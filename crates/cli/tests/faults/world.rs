@@ -114,9 +114,8 @@ impl World {
         env.extend(std::env::var("ERRAND_SABOTAGE").ok().map(|name| ("ERRAND_SABOTAGE".to_owned(), name)));
         let homes = plan.home.unwrap_or_else(|| folder.path().to_owned());
         let first = Start { home: homes.join("node-0"), config: file, env };
-        let starts: Vec<Start> = (0..plan.nodes)
-            .map(|node| Start { home: homes.join(format!("node-{node}")), ..first.clone() })
-            .collect();
+        let starts: Vec<Start> =
+            (0..plan.nodes).map(|node| Start { home: homes.join(format!("node-{node}")), ..first.clone() }).collect();
         let mut nodes: Vec<Option<Node>> = starts.iter().map(|start| Some(Node::spawn(start))).collect();
         nodes.iter_mut().flatten().for_each(|node| drop(node.up()));
         Self { store, ledger, nodes, starts, lease_ms: plan.lease_ms, first, _model: model, _folder: folder }

@@ -117,7 +117,13 @@ impl PostgresSettings {
     pub(crate) async fn alone(
         &self,
     ) -> Result<
-        (tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream>),
+        (
+            tokio_postgres::Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
         StoreError,
     > {
         self.config.connect(self.tls()?).await.map_err(|error| said(&error))

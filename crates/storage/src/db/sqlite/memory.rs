@@ -18,8 +18,8 @@ pub trait Weather: Send + Sync + 'static {
     /// Before it: a wait, or an error instead of it.
     fn before(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// After its commit: an error that hides it.
-    fn after(&self) -> Result<(), StoreError>;
+    /// After the commit of one that may write: a wait, during which whoever asked may go away, or an error that hides it.
+    fn after(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// The database, and the weather between it and one of its users.
@@ -48,9 +48,14 @@ impl Memory {
         }
         let outcome = self.transact("BEGIN IMMEDIATE", job);
         if let (Ok(_), Some(weather)) = (&outcome, &self.weather) {
-            weather.after()?;
+            weather.after().await?;
         }
         outcome
+    }
+
+    /// Whether others are under another weather.
+    pub(in crate::db) fn is_shared(&self) -> bool {
+        self.weather.is_some()
     }
 
     /// The connections that only look are in the same weather, but nothing of theirs can be in doubt.
