@@ -80,7 +80,7 @@ pub(crate) const SQL: &[&str] =
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
-const JOURNAL: u32 = 1;
+const JOURNAL: u32 = 2;
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
