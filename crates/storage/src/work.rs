@@ -69,18 +69,26 @@ const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
 // For whoever knows more than this version does.
-const LEAVE: &str = "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
+const LEAVE: &str =
+    "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
 const NOW: &str = "SELECT errand_now()";
+// For the only process that may work on this database: whoever had it is gone.
+const SEIZE: &str =
+    "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id, attempt";
+const SEIZED: &str = "SELECT build_id, sandbox_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
+const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] =
-    &[WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, NOW, STOPS];
+pub(crate) const SQL: &[&str] = &[
+    WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, NOW, STOPS, SEIZE, SEIZED,
+    ALL,
+];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
-const JOURNAL: u32 = 2;
+pub(crate) const JOURNAL: u32 = 2;
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +249,27 @@ pub async fn leave_to_newer(tx: &mut Tx<'_>, lease: Lease) -> Result<(), StoreEr
 /// Frees every claim: for the start of the only process that may work on this database, when no earlier claim can be alive.
 pub async fn free_all(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     tx.exec(FREE_ALL, &[]).await
+}
+
+/// Every run that moves or would by itself: due now or later, or held by somebody.
+pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
+    tx.rows(ALL, &[]).await?.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
+}
+
+/// Takes a run to settle it in this very transaction, whoever holds it, and without a claim in its journal: for the only process that may work on
+/// this database. `None`: it has no work, or no row.
+pub(crate) async fn seize(tx: &mut Tx<'_>, run: RunId, token: Uuid) -> Result<Option<Claimed>, StoreError> {
+    let Some(work) = tx.row(SEIZE, &params![run, token, millis(60_000)]).await? else { return Ok(None) };
+    let lease = Lease { run, team: TeamId(work.uuid(0)?), claim: token };
+    let Some(row) = tx.row(SEIZED, &params![lease.team, run]).await? else { return Ok(None) };
+    Ok(Some(Claimed {
+        lease,
+        attempt: work.u32(1)?,
+        build: BuildId(row.uuid(0)?),
+        sandbox: row.text(1)?,
+        webhook: row.bool(4)?,
+        tail: (row.u64(2)?, row.u64(3)?),
+    }))
 }
 
 /// When there is something to claim. `None`: nothing will be by itself.
