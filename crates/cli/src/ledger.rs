@@ -27,7 +27,8 @@ pub(crate) fn tools() -> Option<Arc<dyn MoreTools>> {
 
 impl MoreTools for Ledger {
     fn specs(&self) -> Vec<ToolSpec> {
-        let parameters = json!({ "type": "object", "properties": { "line": { "type": "string" } }, "required": ["line"] });
+        let parameters =
+            json!({ "type": "object", "properties": { "line": { "type": "string" } }, "required": ["line"] });
         let spec = |name, description| ToolSpec { name, description, parameters: parameters.clone() };
         vec![spec("record", "Adds a line to the ledger."), spec("record_safe", "The same, safe to repeat.")]
     }

@@ -15,8 +15,11 @@ impl Run {
     /// call, which is said before it ends.
     pub(super) fn fits_while_held(&self, request: &HumanRequest, event: &Event) -> bool {
         match event {
-            Event::Claimed { .. } | Event::Noted { .. } | Event::MessageReceived(_) => true,
-            Event::Failed { .. } | Event::Interrupted { .. } => true,
+            Event::Claimed { .. }
+            | Event::Noted { .. }
+            | Event::MessageReceived(_)
+            | Event::Failed { .. }
+            | Event::Interrupted { .. } => true,
             Event::PersonAnswered { request_id, response: Response::Approved(_) } => *request_id == request.id,
             Event::ToolFinished { key, outcome: Outcome::Unknown } => self.in_flight() == Some(*key),
             _ => false,

@@ -38,6 +38,7 @@ pub(in crate::db) fn copy(settings: &Settings, to: &Path) -> Result<(), StoreErr
     if mode != "delete" {
         return Err(StoreError::Setup(format!("the copy cannot be made one file: its journal_mode stays {mode}")));
     }
+    ours(&copy, &settings.path)?;
     sound(&copy, "quick_check")?;
     drop(copy);
     File::open(to).and_then(|file| file.sync_all()).map_err(failed)
@@ -46,12 +47,17 @@ pub(in crate::db) fn copy(settings: &Settings, to: &Path) -> Result<(), StoreErr
 /// Checks that a file that nobody uses is a database of ours, and every page and index of it.
 pub(in crate::db) fn examine(file: &Path) -> Result<(), StoreError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    ours(&connection, file)?;
+    sound(&connection, "integrity_check")
+}
+
+fn ours(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let id: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(|error| said(&error))?;
-    if id != APPLICATION_ID {
-        return Err(StoreError::Schema(format!("{}: no database of Errand (application id {id})", file.display())));
+    if id == APPLICATION_ID {
+        return Ok(());
     }
-    sound(&connection, "integrity_check")
+    Err(StoreError::Schema(format!("{} is no database of Errand (application id {id})", file.display())))
 }
 
 /// What SQLite's own check finds.
