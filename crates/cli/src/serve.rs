@@ -47,6 +47,8 @@ impl Log {
         tracing_subscriber::fmt()
             .with_max_level(self.level.unwrap_or(usual))
             .with_writer(std::io::stderr)
+            // It would tell standard error that standard error cannot be written to, and panic: a full log must not end requests and Jobs.
+            .log_internal_errors(false)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init();
     }

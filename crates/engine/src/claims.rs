@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::StoreError;
-use storage::work::{self, Claimed, Claiming};
+use storage::work::{self, Claimed, Claiming, Lease};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::job;
+use crate::probation::{LOOK, Watch};
 use crate::shop::{Held, Pace, Shop, lock};
 
 /// Runs claimed in one transaction: enough to fill a commit, few enough not to hold others up.
@@ -32,6 +33,8 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
             // All places are taken, but a stop needs none.
             () = shop.parts.bell.work() => None,
         };
+        let alone = on_probation(&shop).await;
+        let places = if alone { None } else { places };
         // Not in the select: a claim whose answer nobody waits for would hold its runs for a whole lease.
         let idle = match look(&shop, places).await {
             Ok(idle) => idle,
@@ -40,6 +43,7 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
                 PAUSE
             }
         };
+        let idle = if alone { LOOK } else { idle };
         if idle.is_zero() {
             continue;
         }
@@ -48,6 +52,23 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
             _ = pace.wait_for(|pace| *pace != Pace::Work) => return,
             () = shop.parts.bell.work() => {}
             () = tokio::time::sleep(idle) => {}
+        }
+    }
+}
+
+/// Whether a run is tried alone at this moment: then nothing else is begun here. One that has come through is cleared.
+async fn on_probation(shop: &Shop) -> bool {
+    let holds = |lease: Lease| lock(&shop.held).get(&lease.run).is_some_and(|held| held.lease == lease);
+    match shop.probation.look(shop.parts.ambient.steady_ms(), holds) {
+        Watch::Nobody => false,
+        Watch::Goes => true,
+        Watch::CameThrough(lease) => {
+            let attempt = shop.suspect_from();
+            let cleared = shop.parts.db.write(async move |tx| work::clear(tx, lease, attempt).await);
+            if let Err(error) = cleared.await {
+                tracing::warn!(run = %lease.run, %error, "a run that came through its probation is not cleared");
+            }
+            false
         }
     }
 }
@@ -69,6 +90,8 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
         lease_ms: settings.lease_ms,
         most: places.as_ref().map_or(BATCH, |places| u32::try_from(places.num_permits()).unwrap_or(1)),
         stops_only: places.is_none(),
+        suspect_from: shop.suspect_from(),
+        suspect: true,
         team_most: (settings.team_concurrency > 0).then_some(settings.team_concurrency),
     };
     let began = shop.parts.ambient.steady_ms();
@@ -86,6 +109,9 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
 fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>, claimed_at: u64) {
     let lease = claimed.lease;
     let until = claimed_at.saturating_add(shop.parts.settings.lease_ms);
+    if let Some(times) = claimed.probation {
+        shop.probation.begin(lease, shop.parts.ambient.steady_ms(), times);
+    }
     let shop_of_run = Arc::clone(shop);
     let mut held = lock(&shop.held);
     let task = tokio::spawn(async move {

@@ -99,7 +99,9 @@ impl<'s> Job<'s> {
         let (mut events, mut due) = (self.notes(), due);
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
-            if !self.placed || *self.shop.pace.borrow() != Pace::Work {
+            // A call whose intent is written is made, whoever waits for the end: letting go now would leave its outcome unknown for nothing.
+            let ends = !self.placed || *self.shop.pace.borrow() != Pace::Work;
+            if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
             }
             // Nothing leaves under a lease that may be over before it arrives. Whoever claims the run next finds it due as it is.

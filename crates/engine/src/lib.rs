@@ -12,6 +12,7 @@ mod claims;
 mod job;
 mod leases;
 mod plan;
+mod probation;
 mod reaper;
 mod shop;
 mod unreadable;
@@ -65,7 +66,7 @@ pub struct Settings {
     pub team_concurrency: u32,
     /// How long a claim holds without a sign of life, in milliseconds: the longest a dead worker's run waits for another.
     pub lease_ms: u64,
-    /// Workers that may die of one run in a row, before it has moved, until it is given up.
+    /// Workers that may die of one run in a row, none of which has carried it for five minutes, until it is given up.
     pub deaths: u32,
 }
 

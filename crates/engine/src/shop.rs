@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::Parts;
 use crate::plan::Plan;
+use crate::probation::Probation;
 
 /// Plans kept in memory. Builds never change, so one is right for ever; past this number all are forgotten.
 const PLANS_MAX: usize = 1_000;
@@ -46,6 +47,7 @@ pub(crate) struct Shop {
     pub(crate) pace: watch::Receiver<Pace>,
     pub(crate) held: Mutex<BTreeMap<RunId, Held>>,
     places: Arc<Semaphore>,
+    pub(crate) probation: Probation,
     plans: Mutex<HashMap<BuildId, Arc<Plan>>>,
     /// For answers in words, and for answers that are one JSON object.
     specs: [Vec<ToolSpec>; 2],
@@ -56,11 +58,16 @@ impl Shop {
         let places = Arc::new(Semaphore::new(parts.settings.concurrency));
         let more = parts.more_tools.as_ref().map_or(vec![], |more| more.specs());
         let specs = [false, true].map(|json_object| [tools::specs(json_object), &more].concat());
-        Self { parts, pace, held: Mutex::default(), places, plans: Mutex::default(), specs }
+        Self { parts, pace, held: Mutex::default(), places, probation: Probation::default(), plans: Mutex::default(), specs }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.parts.ambient.now()
+    }
+
+    /// From how many deaths on a run is suspected: one more and it is given up.
+    pub(crate) fn suspect_from(&self) -> u32 {
+        self.parts.settings.deaths.saturating_sub(1).max(1)
     }
 
     /// Notes that a lease was renewed by a write that began at `asked`, on the steady clock.

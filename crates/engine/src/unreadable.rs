@@ -28,7 +28,7 @@ pub(crate) async fn quarantine(shop: &Shop, claimed: &Claimed) {
     let deaths = claimed.attempt.saturating_sub(1);
     tracing::error!(run = %claimed.lease.run, deaths, "the run outlived its workers too often and is quarantined");
     let message = format!(
-        "{deaths} times in a row the server that worked on this Job died, or lost its lease, before the Job had moved. It is not tried again. The log of those \
+        "{deaths} times in a row the server that worked on this Job died, or lost its lease. The Job is not tried again. The log of those \
          servers says what happened; `engine.deaths` in errand.toml says how often a Job is tried."
     );
     let cause = Cause { code: "worker_died".into(), message };

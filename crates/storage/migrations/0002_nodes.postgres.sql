@@ -2,6 +2,8 @@
 CREATE INDEX work_by_team ON work (team_id, due_at);
 
 ALTER TABLE work ADD COLUMN needs BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE work ADD COLUMN claimed_at BIGINT;
+ALTER TABLE work ADD COLUMN probations BIGINT NOT NULL DEFAULT 0;
 
 CREATE INDEX runs_moving ON runs (id) WHERE status IN ('pending', 'starting', 'running');
 

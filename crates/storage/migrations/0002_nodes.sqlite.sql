@@ -6,6 +6,12 @@ CREATE INDEX work_by_team ON work (team_id, due_at);
 -- The journal's version that a worker must know to move this run: nodes of two versions may work side by side.
 ALTER TABLE work ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;
 
+-- Since when its worker has it.
+ALTER TABLE work ADD COLUMN claimed_at INTEGER;
+
+-- How often it was tried alone, because its workers had died.
+ALTER TABLE work ADD COLUMN probations INTEGER NOT NULL DEFAULT 0;
+
 -- Runs that should be moving: each has a row in `work`, which is looked after every minute. Those that wait or have ended are not in it.
 CREATE INDEX runs_moving ON runs (id) WHERE status IN ('pending', 'starting', 'running');
 

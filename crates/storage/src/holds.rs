@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::db::{StoreError, Tx};
 use crate::runs::{Commit, Committed, Then};
-use crate::work::{self, Claimed};
+use crate::work::{self, Seized};
 use crate::{builds, journal, runs};
 
 /// What became of a run that had work.
@@ -46,7 +46,7 @@ pub async fn hold(
     }
 }
 
-async fn settle(tx: &mut Tx<'_>, seized: &Claimed, request: HumanRequest, now: Timestamp) -> Result<Hold, StoreError> {
+async fn settle(tx: &mut Tx<'_>, seized: &Seized, request: HumanRequest, now: Timestamp) -> Result<Hold, StoreError> {
     let lease = seized.lease;
     let rules = rules(tx, lease.team, seized).await?;
     let (mut run, _) = Run::replay(rules, journal::replay(tx, lease.run).await?)
@@ -91,7 +91,7 @@ async fn settle(tx: &mut Tx<'_>, seized: &Claimed, request: HumanRequest, now: T
 }
 
 /// What its journal was written under. The operator's limits do not change the state; here they must not end the run either.
-async fn rules(tx: &mut Tx<'_>, team: TeamId, seized: &Claimed) -> Result<Rules, StoreError> {
+async fn rules(tx: &mut Tx<'_>, team: TeamId, seized: &Seized) -> Result<Rules, StoreError> {
     let corrupt = |what: String| StoreError::Corrupt { what };
     let build = builds::get(tx, team, seized.build).await?;
     let build = build.ok_or_else(|| corrupt(format!("build {} is gone", seized.build)))?;

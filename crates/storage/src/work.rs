@@ -24,26 +24,29 @@ const WAKE: &str = "INSERT INTO work (run_id, team_id, due_at, attempt) VALUES (
 
 // What another node looks at in this moment is skipped, not waited for.
 macro_rules! claim {
-    ($which:literal) => {
+    ($which:literal, $also:literal) => {
         Sql::pair(
             concat!(
-                "UPDATE work SET claim = $1, due_at = errand_now() + $2, attempt = attempt + 1 \
-                 WHERE run_id IN (SELECT run_id FROM work WHERE ",
+                "UPDATE work SET claim = $1, due_at = errand_now() + $2, claimed_at = errand_now(), attempt = attempt + 1",
+                $also,
+                " WHERE run_id IN (SELECT run_id FROM work WHERE ",
                 $which,
-                " ORDER BY due_at LIMIT $3) RETURNING run_id, team_id, attempt"
+                " ORDER BY due_at LIMIT $3) RETURNING run_id, team_id, attempt, probations"
             ),
             concat!(
-                "UPDATE work SET claim = $1, due_at = errand_now() + $2, attempt = attempt + 1 \
-                 WHERE run_id = ANY (ARRAY(SELECT run_id FROM work WHERE ",
+                "UPDATE work SET claim = $1, due_at = errand_now() + $2, claimed_at = errand_now(), attempt = attempt + 1",
+                $also,
+                " WHERE run_id = ANY (ARRAY(SELECT run_id FROM work WHERE ",
                 $which,
-                " ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING run_id, team_id, attempt"
+                " ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING run_id, team_id, attempt, probations"
             ),
         )
     };
 }
 
-const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4");
-const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4");
+const CLAIM: Sql = claim!("team_id = $5 AND due_at <= errand_now() AND needs <= $4 AND attempt < $6", "");
+const CLAIM_SUSPECT: Sql = claim!("due_at <= errand_now() AND needs <= $4 AND attempt >= $5", ", probations = probations + 1");
+const CLAIM_STOPS: Sql = claim!("due_at <= 0 AND needs <= $4", "");
 const TEAMS: &str = "WITH RECURSIVE line (team) AS (SELECT min(team_id) FROM work UNION ALL \
     SELECT (SELECT min(w.team_id) FROM work w WHERE w.team_id > line.team) FROM line WHERE line.team IS NOT NULL) \
     SELECT line.team FROM line WHERE line.team IS NOT NULL \
@@ -54,8 +57,12 @@ const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NU
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL";
 const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE run_id = $1 AND claim = $2";
-// Whoever moved the run has lived to tell: the next death is the first again.
-const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, attempt = 1 WHERE run_id = $1 AND claim = $2";
+// A run that a worker has carried for five minutes does not kill its workers: the next death is the first again. One step proves nothing, since
+// each life may get as far as the next call that kills.
+const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, \
+    attempt = CASE WHEN claimed_at < errand_now() - 300000 THEN 1 ELSE attempt END, \
+    probations = CASE WHEN claimed_at < errand_now() - 300000 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
+const CLEAR: &str = "UPDATE work SET attempt = $3 WHERE run_id = $1 AND claim = $2";
 const LET_GO: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() + $3 END, \
     claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
@@ -69,23 +76,23 @@ const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
 // For whoever knows more than this version does.
-const LEAVE: &str =
-    "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
-const NOW: &str = "SELECT errand_now()";
+const LEAVE: &str = "UPDATE work SET due_at = errand_now(), claim = NULL, attempt = 0, needs = $3 WHERE run_id = $1 AND claim = $2";
+// Asked before the schema is there, too.
+const NOW: Sql =
+    Sql::pair("SELECT errand_now()", "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
 // For the only process that may work on this database: whoever had it is gone.
-const SEIZE: &str =
-    "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id, attempt";
-const SEIZED: &str = "SELECT build_id, sandbox_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
+const SEIZE: &str = "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id";
+const SEIZED: &str = "SELECT build_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
 const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
-    WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, NOW, STOPS, SEIZE, SEIZED,
+    WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS, SEIZE, SEIZED,
     ALL,
 ];
 #[cfg(test)]
-pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_STOPS];
+pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 pub(crate) const JOURNAL: u32 = 2;
@@ -106,8 +113,10 @@ pub struct Lease {
 pub struct Claimed {
     /// The right to move it.
     pub lease: Lease,
-    /// How many workers have taken it since it last moved or was let go in good order, this one included.
+    /// How many workers have taken it since it was let go in good order or was carried for five minutes, this one included.
     pub attempt: u32,
+    /// Whether it was taken alone, because its workers had died, and how often by now.
+    pub probation: Option<u32>,
     /// Its Build.
     pub build: BuildId,
     /// Its file area.
@@ -116,6 +125,17 @@ pub struct Claimed {
     pub webhook: bool,
     /// The end of its journal, the claim's own entry included: last `seq`, number of messages.
     pub tail: (u64, u64),
+}
+
+/// A run that was taken without a claim, with what is needed to settle it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seized {
+    pub(crate) lease: Lease,
+    pub(crate) build: BuildId,
+    /// Whether somebody wants to be called back.
+    pub(crate) webhook: bool,
+    /// The end of its journal: last `seq`, number of messages.
+    pub(crate) tail: (u64, u64),
 }
 
 /// What to claim, and for how long.
@@ -133,6 +153,10 @@ pub struct Claiming {
     pub stops_only: bool,
     /// Runs of one team that may be held at once, on all nodes together; `None`: any number.
     pub team_most: Option<u32>,
+    /// Runs that were taken so often without coming to an end are suspected of killing their workers.
+    pub suspect_from: u32,
+    /// Whether one of those may be taken; if there is one, nothing else is.
+    pub suspect: bool,
 }
 
 /// When there is something to claim.
@@ -160,7 +184,7 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
     let lease_ms = millis(wanted.lease_ms);
     let stops = tx.rows(CLAIM_STOPS, &params![wanted.token, lease_ms, wanted.most, JOURNAL]).await?;
     let mut left = wanted.most.saturating_sub(u32::try_from(stops.len()).unwrap_or(u32::MAX));
-    let mut taken = stops;
+    let (mut taken, mut suspects) = (stops, Vec::new());
     if !wanted.stops_only && left > 0 {
         let mut teams = Vec::new();
         for row in tx.rows(TEAMS, &params![JOURNAL]).await? {
@@ -169,6 +193,13 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         // Nobody is always the first.
         let turn = usize::try_from(wanted.token.as_u128() % teams.len().max(1) as u128).unwrap_or(0);
         teams.rotate_left(turn);
+        if wanted.suspect {
+            let values = params![wanted.token, lease_ms, 1, JOURNAL, wanted.suspect_from];
+            suspects = tx.rows(CLAIM_SUSPECT, &values).await?;
+        }
+        if !suspects.is_empty() {
+            left = 0;
+        }
         let share = left.div_ceil(u32::try_from(teams.len()).unwrap_or(u32::MAX).max(1));
         // Everybody's share, then what others left of theirs.
         for most in [share, left] {
@@ -178,7 +209,7 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
                 if most == 0 {
                     continue;
                 }
-                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team]).await?;
+                let rows = tx.rows(CLAIM, &params![wanted.token, lease_ms, most, JOURNAL, *team, wanted.suspect_from]).await?;
                 left = left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 taken.extend(rows);
             }
@@ -191,10 +222,11 @@ pub async fn claim(tx: &mut Tx<'_>, wanted: Claiming) -> Result<Vec<Claimed>, St
         sabotage::by_the_wall_clock(tx, wanted.token, wanted.now.plus_ms(wanted.lease_ms)).await?;
     }
     faults::point("claim.taken");
-    let mut claimed = Vec::with_capacity(taken.len());
-    for row in taken {
+    let mut claimed = Vec::with_capacity(taken.len() + suspects.len());
+    for (row, alone) in taken.iter().map(|row| (row, false)).chain(suspects.iter().map(|row| (row, true))) {
         let lease = Lease { run: RunId(row.uuid(0)?), team: TeamId(row.uuid(1)?), claim: wanted.token };
-        claimed.extend(journaled(tx, lease, row.u32(2)?, wanted.now).await?);
+        let probation = if alone { Some(row.u32(3)?) } else { None };
+        claimed.extend(journaled(tx, lease, (row.u32(2)?, probation), wanted.now).await?);
         faults::point("claim.journaled");
     }
     Ok(claimed)
@@ -209,13 +241,19 @@ async fn room(tx: &mut Tx<'_>, team: TeamId, most: Option<u32>) -> Result<u32, S
     Ok(most.saturating_sub(held))
 }
 
-async fn journaled(tx: &mut Tx<'_>, lease: Lease, attempt: u32, now: Timestamp) -> Result<Option<Claimed>, StoreError> {
+async fn journaled(
+    tx: &mut Tx<'_>,
+    lease: Lease,
+    (attempt, probation): (u32, Option<u32>),
+    now: Timestamp,
+) -> Result<Option<Claimed>, StoreError> {
     let Some(run) = tx.row(CLAIMED, &params![lease.team, lease.run, now]).await? else { return Ok(None) };
     let tail = (run.u64(2)?, run.u64(3)?);
     journal::append(tx, lease.run, (tail.0 - 1, tail.1), &[Event::Claimed { attempt }], now).await?;
     Ok(Some(Claimed {
         lease,
         attempt,
+        probation,
         build: BuildId(run.uuid(0)?),
         sandbox: run.text(1)?,
         webhook: run.bool(4)?,
@@ -241,6 +279,11 @@ pub async fn let_go(tx: &mut Tx<'_>, lease: Lease, after_ms: u64) -> Result<(), 
     tx.exec(let_go, &params![lease.run, lease.claim, millis(after_ms)]).await.map(drop)
 }
 
+/// Notes that a run on probation did not kill its worker: it counts as taken only so often.
+pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), StoreError> {
+    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt]).await.map(drop)
+}
+
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.
 pub async fn leave_to_newer(tx: &mut Tx<'_>, lease: Lease) -> Result<(), StoreError> {
     tx.exec(LEAVE, &params![lease.run, lease.claim, JOURNAL + 1]).await.map(drop)
@@ -258,18 +301,12 @@ pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
 
 /// Takes a run to settle it in this very transaction, whoever holds it, and without a claim in its journal: for the only process that may work on
 /// this database. `None`: it has no work, or no row.
-pub(crate) async fn seize(tx: &mut Tx<'_>, run: RunId, token: Uuid) -> Result<Option<Claimed>, StoreError> {
+pub(crate) async fn seize(tx: &mut Tx<'_>, run: RunId, token: Uuid) -> Result<Option<Seized>, StoreError> {
     let Some(work) = tx.row(SEIZE, &params![run, token, millis(60_000)]).await? else { return Ok(None) };
     let lease = Lease { run, team: TeamId(work.uuid(0)?), claim: token };
     let Some(row) = tx.row(SEIZED, &params![lease.team, run]).await? else { return Ok(None) };
-    Ok(Some(Claimed {
-        lease,
-        attempt: work.u32(1)?,
-        build: BuildId(row.uuid(0)?),
-        sandbox: row.text(1)?,
-        webhook: row.bool(4)?,
-        tail: (row.u64(2)?, row.u64(3)?),
-    }))
+    let tail = (row.u64(1)?, row.u64(2)?);
+    Ok(Some(Seized { lease, build: BuildId(row.uuid(0)?), webhook: row.bool(3)?, tail }))
 }
 
 /// When there is something to claim. `None`: nothing will be by itself.

@@ -159,15 +159,6 @@ impl Drop for Ledger {
     }
 }
 
-impl std::fmt::Debug for Behaviour {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Always(conduct) => f.debug_tuple("Always").field(conduct).finish(),
-            Self::Rule(_) => f.write_str("Rule"),
-        }
-    }
-}
-
 async fn record(State(shared): State<Arc<Shared>>, Json(record): Json<Record>) -> Response {
     let conduct = shared.arrived(&record);
     // On a task of its own: what a caller asked for happens, although it hangs up.

@@ -6,31 +6,28 @@
 //! Everything here blocks. An async test may call it all the same, since nothing but the test waits for it; on a runtime that has other
 //! work to do, hand it to `spawn_blocking`.
 //!
-//! Here: the cluster. Next: `postgres/install.rs` for the programs and the user they run as, `postgres/guard.rs` for what outlives a killed test.
+//! Here: the cluster. Next: `postgres/server.rs` for its processes, `postgres/install.rs` for the programs and the user they run as,
+//! `postgres/guard.rs` for what outlives a killed test.
 
 mod guard;
 mod install;
+mod server;
 
-use std::fs::OpenOptions;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use self::guard::Guard;
 use self::install::{Install, output};
+use self::server::Server;
 
 /// The owner of everything, and the database that is there from the start.
 const ERRAND: &str = "errand";
 /// Where no more than the socket's name depends on it.
 const USUAL_PORT: u16 = 5432;
-/// How long anything may take, on a machine that does much else: recovery after a crash is the longest.
-const PATIENCE: Duration = Duration::from_mins(2);
-const GLANCE: Duration = Duration::from_millis(10);
 
 /// A cluster in a directory of its own. When this is dropped the server is gone and so is the directory.
 #[derive(Debug)]
@@ -40,7 +37,7 @@ pub struct Cluster {
     port: u16,
     tcp: bool,
     settings: Vec<String>,
-    server: Option<Child>,
+    server: Option<Server>,
     /// After the server, which `drop` ends first.
     guard: Guard,
 }
@@ -105,7 +102,7 @@ impl Cluster {
 
     /// The first process of the server, while there is one.
     pub fn pid(&self) -> Option<u32> {
-        self.server.as_ref().map(Child::id)
+        self.server.as_ref().map(Server::pid)
     }
 
     /// What the server had to say since the beginning.
@@ -143,26 +140,8 @@ impl Cluster {
         if self.server.is_some() {
             return Ok(());
         }
-        let log = OpenOptions::new().append(true).create(true).open(self.dir.join("log"))?;
-        let mut command = self.install.server("postgres", &self.dir);
-        command.arg("-D").arg(self.data());
-        for setting in self.all_settings() {
-            command.arg("-c").arg(setting);
-        }
-        let mut server = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        let started = Instant::now();
-        loop {
-            if self.is_ready(server.id()) {
-                self.server = Some(server);
-                return Ok(());
-            }
-            if server.try_wait()?.is_some() || started.elapsed() > PATIENCE {
-                self.server = Some(server);
-                self.kill()?;
-                return Err(io::Error::other(format!("PostgreSQL did not start; its log: {}", self.log()?)));
-            }
-            sleep(GLANCE);
-        }
+        self.server = Some(Server::start(&self.install, &self.dir, self.all_settings())?);
+        Ok(())
     }
 
     fn init(settings: &[&str]) -> io::Result<Self> {
@@ -200,39 +179,16 @@ impl Cluster {
         ];
         all.extend(["fsync=on", "full_page_writes=on", "synchronous_commit=on"].map(str::to_owned));
         all.extend(["shared_buffers=32MB", "max_connections=100"].map(str::to_owned));
+        // In the directory, with which it goes: a killed server leaves it behind.
+        all.push("dynamic_shared_memory_type=mmap".to_owned());
         all.extend(self.settings.iter().cloned());
         all
     }
 
-    /// PostgreSQL writes into its lock file who holds it (line 1) and how far it is (line 8). After a crash the file is that of the dead one.
-    fn is_ready(&self, pid: u32) -> bool {
-        let Ok(lock) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return false };
-        let mut lines = lock.lines().map(str::trim);
-        lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
-    }
-
     fn stop(&mut self, signal: Signal) -> io::Result<()> {
         let Some(server) = &mut self.server else { return Ok(()) };
-        // One that has ended by itself is reaped by this question, and its number may be another's.
-        if server.try_wait()?.is_none() {
-            kill_process(Pid::from_child(server), signal)?;
-        }
-        let started = Instant::now();
-        while server.try_wait()?.is_none() {
-            in_time(started, "PostgreSQL does not stop")?;
-            sleep(GLANCE);
-        }
+        server.stop(signal)?;
         self.server = None;
-        // Its children see that it is gone when they next look up, and as long as one of them lives no new server may start.
-        while let left @ [_, ..] = &*working_in(&self.data())? {
-            if signal == Signal::KILL {
-                for pid in left {
-                    let _already_gone = kill_process(*pid, Signal::KILL);
-                }
-            }
-            in_time(started, "a process of PostgreSQL does not end")?;
-            sleep(GLANCE);
-        }
         Ok(())
     }
 }
@@ -250,27 +206,6 @@ fn psql(install: &Install, url: &str, sql: &str) -> io::Result<String> {
     let mut psql = install.client("psql");
     psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]).stdin(Stdio::null());
     output(&mut psql)
-}
-
-fn in_time(started: Instant, otherwise: &str) -> io::Result<()> {
-    if started.elapsed() > PATIENCE { Err(io::Error::new(io::ErrorKind::TimedOut, otherwise)) } else { Ok(()) }
-}
-
-/// The processes that have `dir` as their working directory, as all of a PostgreSQL have its data. Only Linux can say.
-fn working_in(dir: &Path) -> io::Result<Vec<Pid>> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Ok(Vec::new()) };
-    let mut all = Vec::new();
-    for process in processes {
-        let process = process?;
-        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        // One that ends meanwhile, or that is somebody else's, cannot be read.
-        if let Some(pid) = pid
-            && std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == dir)
-        {
-            all.push(pid);
-        }
-    }
-    Ok(all)
 }
 
 /// A free port below those that the system gives to outgoing connections, so that none of these takes it while the server is down.

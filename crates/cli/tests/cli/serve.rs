@@ -183,8 +183,8 @@ fn settings_that_are_wrong_are_told_by_file_and_key() {
     let told = refusal(&["--config", file], &[]);
     assert!(told.contains("my.toml: line 2, column 11") && !told.contains("sk-secret"), "{told}");
     assert!(refusal(&[], &[("ERRAND_CONFIG", "nowhere.toml")]).contains("nowhere.toml"));
-    let told = refusal(&[], &[("ERRAND_DATABASE_URL", "postgres://me:secret@host/db")]);
-    assert!(told.contains("SQLite") && !told.contains("secret"), "{told}");
+    let told = refusal(&[], &[("ERRAND_DATABASE_URL", "mysql://me:secret@host/db")]);
+    assert!(told.contains("sqlite:PATH") && !told.contains("secret"), "{told}");
 }
 
 #[test]

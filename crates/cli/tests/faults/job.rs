@@ -1,55 +1,79 @@
-//! The Job of these tests: three steps, of which two leave their mark in a file that serves as the ledger of what was done.
-//!
-//! What the model says depends only on how often it has answered, so a turn that is asked for again is answered the same.
+//! The Jobs of these tests. What the model says depends only on which Job it is and on how often it has answered, so a turn that is asked for
+//! again is answered the same.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::fake_provider::{Behaviour, FakeProvider, Reply, Step};
-use testkit::scripted::{ScriptedModel, wants};
+use testkit::fake_provider::{Asked, Behaviour, FakeProvider, Reply, Step};
 
 use crate::chance::Chance;
 
-/// Where the ledger is.
-pub(crate) const LEDGER: &str = "/workspace/ledger.txt";
+/// Turns that an endless Job may take.
+pub(crate) const TURNS: u32 = 25;
 
-/// What the model wants done after `answered` answers: a tool and its arguments.
-fn wish(answered: usize) -> (&'static str, Value) {
-    // An edit is declared not safe to repeat, so a second one would show.
-    let adds = |line: &str| json!({ "path": LEDGER, "old": "END", "new": format!("{line}\nEND") });
-    match answered {
-        0 => ("write_file", json!({ "path": LEDGER, "content": "begin\nEND\n" })),
-        1 => ("edit_file", adds("step-2")),
-        2 => ("edit_file", adds("step-3")),
-        _ => ("finish", json!({ "result": "three steps done" })),
+/// What a Job is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Three calls, the first and the last not safe to repeat.
+    Steps,
+    /// A call, a question to a person, another call.
+    Ask,
+    /// Goes on until its limit.
+    Endless,
+    /// Calls a tool that ends the process.
+    Aborts,
+    /// Calls one that uses up its stack.
+    Overflows,
+    /// Calls one that takes all memory there is.
+    Hogs,
+}
+
+impl Kind {
+    /// What a person says to start it.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::Steps => "job-of-steps",
+            Self::Ask => "job-that-asks",
+            Self::Endless => "job-without-end",
+            Self::Aborts => "job-that-aborts",
+            Self::Overflows => "job-that-overflows",
+            Self::Hogs => "job-that-hogs",
+        }
+    }
+
+    fn of(asked: &Asked) -> Self {
+        let said = asked.body.to_string();
+        let kinds = [Self::Ask, Self::Endless, Self::Aborts, Self::Overflows, Self::Hogs];
+        kinds.into_iter().find(|kind| said.contains(kind.message())).unwrap_or(Self::Steps)
+    }
+
+    /// What the model wants done after `answered` answers: a tool and its arguments.
+    fn wish(self, answered: usize) -> (&'static str, Value) {
+        let line = json!({ "line": format!("step-{answered}") });
+        match (self, answered) {
+            (Self::Steps, 0 | 2) | (Self::Ask, 0) => ("record", line),
+            (Self::Steps, 1) | (Self::Ask, 2) | (Self::Endless, _) => ("record_safe", line),
+            (Self::Aborts | Self::Overflows | Self::Hogs, _) => ("die", json!({ "how": self.message() })),
+            (Self::Ask, 1) => ("ask_person", json!({ "kind": "approval", "title": "Go on?" })),
+            _ => ("finish", json!({ "result": "done" })),
+        }
     }
 }
 
 /// The model behind a wire, taking from `least` to `most` milliseconds for each answer.
 pub(crate) async fn model(chance: &Arc<Chance>, least: u64, most: u64) -> FakeProvider {
     let chance = Arc::clone(chance);
-    let rule = move |asked: &testkit::fake_provider::Asked| {
-        let (tool, arguments) = wish(asked.assistant_turns);
+    let rule = move |asked: &Asked| {
+        let (tool, arguments) = Kind::of(asked).wish(asked.assistant_turns);
         let answer = Reply::text("").call(format!("call-{}", asked.assistant_turns), tool, &arguments);
         Step::Delay(chance.millis(least, most), Box::new(Step::Answer(answer)))
     };
     FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap()
 }
 
-/// The same model within this process.
-pub(crate) fn model_of_our_own(delay: Duration) -> ScriptedModel {
-    let answer = |request: &agent::models::TurnRequest<'_>| {
-        let answered = usize::try_from(request.turn).unwrap() - 1;
-        let (tool, arguments) = wish(answered);
-        Ok(wants([(format!("call-{answered}").as_str(), tool, arguments)]))
-    };
-    ScriptedModel::new(answer).delayed(delay)
-}
-
-/// An Assignment that does this Job, as `POST /v1/agents` takes it.
+/// An Assignment that does these Jobs, as `POST /v1/agents` takes it.
 pub(crate) fn assignment() -> Value {
-    let data = json!({ "model": "fake-model", "input": "Do the three steps." });
-    json!({ "name": "Three steps", "build": { "name": "first", "config": { "version": "v1", "data": data } } })
+    let data = json!({ "model": "fake-model", "input": "Do the Job that you are told." });
+    json!({ "name": "Worker", "build": { "name": "first", "config": { "version": "v1", "data": data } } })
 }

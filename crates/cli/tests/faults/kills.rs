@@ -1,106 +1,70 @@
-//! The server that dies: killed at random moments, started again on the same folder, until every run is over.
+//! T01 and T02: `kill -9` at random moments, one node on SQLite, three on PostgreSQL, until every run is over.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use domain::{RunId, Timestamp};
-use testkit::checker::{Seen, ledger_violations, unknown_outcomes, violations};
+use domain::Timestamp;
 
-use crate::api::Api;
 use crate::chance::Chance;
-use crate::job;
-use crate::server::{Home, Server};
+use crate::judge::judge;
+use crate::storm::Storm;
+use crate::totals::{number, report};
+use crate::world::{Plan, World};
 
-const RUNS: usize = 100;
-/// At least so many kills.
-const KILLS: usize = 25;
-/// Runs asked for in one life of the server, so that there are some in flight whenever it dies.
-const RUNS_A_LIFE: usize = 6;
-/// Few at once, so that the work lasts longer than the kills.
-const SETTINGS: &str = "[engine]\nconcurrency = 8\n";
+/// A takeover may take this much longer than the lease.
+const PATIENCE_MS: u64 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_killed_whenever_every_run_ends_and_no_step_is_done_twice() {
-    let began = Instant::now();
+async fn t01_one_node_on_sqlite() {
     let chance = Arc::new(Chance::new());
-    let model = job::model(&chance, 20, 150).await;
-    let home = Home::new(&model.openai_url(), SETTINGS);
-    let mut server = Server::spawn(&home);
-    let mut api = Api::new(server.address(&home));
+    let world = World::sqlite(&chance, Plan::default()).await;
+    storm("T01 kills on SQLite", world, chance, number("KILLS", 60), number("RUNS", 500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t02_three_nodes_on_postgres() {
+    let chance = Arc::new(Chance::new());
+    let world = World::postgres(&chance, Plan { nodes: 3, ..Plan::default() }).await;
+    storm("T02 kills on PostgreSQL", world, chance, number("KILLS", 20), number("RUNS", 300)).await;
+}
+
+async fn storm(suite: &str, mut world: World, chance: Arc<Chance>, kills_wanted: usize, runs: usize) {
+    let began = Instant::now();
+    let api = world.api();
     let agent = api.create_assignment().await;
-
-    let (mut accepted, mut kills) = (HashSet::new(), Vec::new());
-    while kills.len() < KILLS || accepted.len() < RUNS {
-        let wanted = RUNS_A_LIFE.min(RUNS - accepted.len());
-        let life = chance.millis(100, 500);
-        let _over = tokio::time::timeout(life, ask_for(&api, &agent, wanted, &chance, &mut accepted)).await;
-        kills.push(kill(server));
-        server = Server::spawn(&home);
-        if chance.below(5) == 0 {
-            // Now and then it does not even get to start.
-            tokio::time::sleep(chance.millis(0, 60)).await;
-            kills.push(kill(server));
-            server = Server::spawn(&home);
-        }
-        api = Api::new(server.address(&home));
+    // So that they last as long as the kills.
+    let pause_ms = (kills_wanted as u64 * 700 / runs as u64).clamp(5, 200);
+    let storm = Storm::begin(&api, &agent, runs, pause_ms, &chance);
+    let mut kills = Vec::new();
+    while kills.len() < kills_wanted || storm.accepted() < runs {
+        tokio::time::sleep(chance.millis(200, 900)).await;
+        let all = chance.below(8) == 0;
+        let chosen = usize::try_from(chance.below(world.nodes.len() as u64)).unwrap();
+        tokio::task::block_in_place(|| {
+            for node in (0..world.nodes.len()).filter(|node| all || *node == chosen) {
+                world.replace(node);
+                kills.push(now());
+                if chance.below(8) == 0 {
+                    // Now and then it does not even get to start.
+                    std::thread::sleep(chance.millis(0, 60));
+                    world.replace(node);
+                    kills.push(now());
+                }
+            }
+            let addresses = world.nodes.iter_mut().flatten().map(crate::node::Node::up).collect();
+            api.at(addresses);
+        });
     }
-    api.settle(Duration::from_secs(30)).await;
-
-    let runs = api.runs().await;
-    let listed: HashSet<RunId> = runs.iter().map(|run| run.id).collect();
-    assert!(accepted.is_subset(&listed), "accepted and lost: {:?}", accepted.difference(&listed));
-    let (mut wrong, mut seen) = (Vec::new(), Vec::new());
-    for run in &runs {
-        if run.status != "completed" {
-            wrong.push(format!("{}: {}", run.id, run.status));
-            continue;
-        }
-        let (one, ledger) = api.look(run).await;
-        let found = [violations(&one), ledger_violations(&one, &ledger)].concat();
-        wrong.extend(found.into_iter().map(|violation| format!("{}: {violation}", run.id)));
-        seen.push(one);
-    }
-    report(&kills, &seen, began.elapsed());
-    assert!(wrong.is_empty(), "{wrong:#?}\n{}", home.logged());
-}
-
-/// Asks for runs, a moment between them; then waits for the end of this life.
-async fn ask_for(api: &Api, agent: &str, wanted: usize, chance: &Chance, accepted: &mut HashSet<RunId>) {
-    for _ in 0..wanted {
-        accepted.extend(api.start_run(agent).await);
-        tokio::time::sleep(chance.millis(0, 40)).await;
-    }
-    std::future::pending::<()>().await;
-}
-
-fn kill(server: Server) -> Timestamp {
-    let at = now();
-    drop(server);
-    at
+    let told = storm.end().await;
+    let verdict = judge(&world, &api, &told, &kills).await;
+    report(suite, "kills", kills.len(), began, &verdict);
+    verdict.pass(&world);
+    let slowest = verdict.takeovers.last().copied().unwrap_or(0);
+    assert!(slowest <= world.lease_ms + PATIENCE_MS, "a run waited {slowest} ms for another worker");
 }
 
 #[expect(clippy::disallowed_methods, reason = "kills are held against the times in the servers' own journals")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp(i64::try_from(since.as_millis()).unwrap())
-}
-
-/// Prints the figures: how hard it was, and how fast runs went on.
-fn report(kills: &[Timestamp], seen: &[Seen], took: Duration) {
-    let claims = seen.iter().flat_map(|seen| &seen.events).filter(|event| event.kind == "claimed");
-    let mut claims: Vec<Timestamp> = claims.map(|event| event.timestamp.parse().unwrap()).collect();
-    claims.sort();
-    let first_after = |kill: &Timestamp| claims.iter().find(|claim| *claim > kill).map(|claim| claim.ms_since(*kill));
-    let mut takeovers: Vec<u64> = kills.iter().filter_map(first_after).collect();
-    takeovers.sort_unstable();
-    let unknown: usize = seen.iter().map(unknown_outcomes).sum();
-    println!(
-        "{} kills, {} runs, {} claims, {unknown} unknown outcomes; from kill to next claim: median {} ms, at most {} ms; {took:.1?} in all",
-        kills.len(),
-        seen.len(),
-        claims.len(),
-        takeovers[takeovers.len() / 2],
-        takeovers[takeovers.len() - 1],
-    );
 }

@@ -1,16 +1,26 @@
-//! A server that dies, and one that freezes: what neither may do to its runs.
+//! What happens when things break: servers that are killed, frozen and drained, databases that go away, disks that are full, networks that part.
 //!
-//! Both tests start the real program on a real folder, with a model that answers over the wire, and let `testkit::checker` judge what a
-//! reader of the API gets to see afterwards. `kills.rs` is the server that dies, `zombies.rs` the one that freezes and comes back.
+//! Everything is real: the program (built with the feature `faults`), SQLite or a PostgreSQL server of the test's own, a model behind a wire, a
+//! ledger with a log of its own. `job.rs` is what the Jobs do, `world.rs` who takes part, `storm.rs` what people do meanwhile, and `judge.rs` says
+//! afterwards everything that must not be. A seed that is printed brings a storm's choices back, though never its timing.
 //!
-//! Built with the feature `sabotage-fence`, the store lets workers write that lost their lease. Then the second test must find the damage: it
-//! shows that the judge would notice.
+//! `sabotage.rs` shows that each suite would notice: it runs them on servers that do one thing wrong.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail it loudly")]
 
 mod api;
 mod chance;
+mod disk;
+mod drains;
 mod job;
-#[cfg(not(feature = "sabotage-fence"))]
+mod judge;
 mod kills;
-mod server;
+mod node;
+mod partitions;
+mod points;
+mod poison;
+mod restarts;
+mod sabotage;
+mod storm;
+mod totals;
+mod world;
 mod zombies;

@@ -224,7 +224,7 @@ impl House {
 
     /// What takes one run for so long.
     pub(crate) fn claiming(&self, lease_ms: u64) -> Claiming {
-        Claiming { token: self.id(), now: self.now(), lease_ms, most: 1, stops_only: false, team_most: None }
+        Claiming { token: self.id(), now: self.now(), lease_ms, most: 1, stops_only: false, team_most: None, suspect_from: 1_000, suspect: true }
     }
 
     /// Waits until the run has this status; answers how long that took.

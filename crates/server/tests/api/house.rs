@@ -156,7 +156,7 @@ impl House {
     pub(crate) async fn claim(&self) -> Claimed {
         let now = self.ambient.now();
         let token = self.ambient.id(now);
-        let wanted = Claiming { token, now, lease_ms: 60_000, most: 1, stops_only: false, team_most: None };
+        let wanted = Claiming { token, now, lease_ms: 60_000, most: 1, stops_only: false, team_most: None, suspect_from: 1_000, suspect: true };
         let claimed = self.app.db.write::<_, StoreError, _>(async move |tx| work::claim(tx, wanted).await);
         claimed.await.expect("a claim").pop().expect("a run that is due")
     }

@@ -123,7 +123,22 @@ impl Reads {
             return Err(StoreError::Closed.into());
         }
         let mut client = self.pool.get().await.map_err(|error| lost(&error))?;
-        let begun = begin(&mut client, Access::Read, self.pooler).await?;
+        match tokio::time::timeout(connect::DEADLINE, self.on(&mut client, job)).await {
+            Ok(outcome) => outcome,
+            Err(_late) => {
+                // It may answer at any later time: nobody may have it again.
+                drop(Object::take(client));
+                Err(StoreError::Unreachable("the database did not answer in time".into()).into())
+            }
+        }
+    }
+
+    async fn on<T, E, F>(&self, client: &mut Object, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+        E: From<StoreError>,
+    {
+        let begun = begin(client, Access::Read, self.pooler).await?;
         let mut tx = Tx::postgres(&begun);
         let outcome = job(&mut tx).await;
         // Nothing was written, so how it ends decides nothing; but the connection is clean only after a commit that worked.

@@ -101,7 +101,9 @@ impl<'c> Tx<'c> {
     /// Remembers such an error on its way to the job.
     pub(super) fn noted<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &outcome
-            && (matches!(self.engine, Engine::Postgres(_)) || error.durability_in_doubt() || *error == StoreError::Full)
+            && (matches!(self.engine, Engine::Postgres(_))
+                || error.durability_in_doubt()
+                || *error == StoreError::Full)
         {
             self.fault.get_or_insert_with(|| error.clone());
         }

@@ -157,7 +157,8 @@ impl House {
     pub(crate) async fn claim_as(&self, now: Timestamp, change: impl FnOnce(&mut Claiming)) -> Vec<Claimed> {
         self.at(now).await;
         let token = self.id();
-        let mut wanted = Claiming { token, now, lease_ms: LEASE, most: 100, stops_only: false, team_most: None };
+        let mut wanted =
+            Claiming { token, now, lease_ms: LEASE, most: 100, stops_only: false, team_most: None, suspect_from: 1_000, suspect: true };
         change(&mut wanted);
         self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
     }

@@ -103,13 +103,5 @@ async fn a_stop_is_due_before_everything_else(engine: Engine) {
     let house = House::new(engine).await;
     let (_waits, second) = (house.run(house.team).await.id, house.run(house.team).await.id);
     house.tell(second, Event::Interrupted { by: "stop_request".into() }, at(25)).await;
-    assert_eq!(
-        house
-            .claim_as(at(26), |wanted| wanted.stops_only = true)
-            .await
-            .iter()
-            .map(|claimed| claimed.lease.run)
-            .collect::<Vec<_>>(),
-        [second]
-    );
+    assert_eq!(house.claim_as(at(26), |wanted| wanted.stops_only = true).await.iter().map(|claimed| claimed.lease.run).collect::<Vec<_>>(), [second]);
 }

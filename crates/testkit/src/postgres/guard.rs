@@ -7,20 +7,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Whoever works in the data directory is of the cluster, the first process and all others; a number alone may belong to somebody else by now.
-/// A killed server leaves a small piece of shared memory behind, of which a machine has only so many.
+/// Whoever works in the data directory is of the cluster; a process number that is written somewhere may belong to somebody else by now. A killed
+/// server leaves a small piece of shared memory behind, of which a machine has only so many.
 const SCRIPT: &str = r#"
 read -r _
 data=$1/data
-works_there() { [ "$(readlink "/proc/$1/cwd")" = "$data" ]; }
-pid=$(head -n 1 "$data/postmaster.pid")
-if [ -n "$pid" ] && works_there "$pid"; then
-    kill -QUIT "$pid"
-    tries=0
-    while works_there "$pid" && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-fi
 for process in /proc/[0-9]*; do
-    if works_there "${process#/proc/}"; then kill -KILL "${process#/proc/}"; fi
+    [ "$(readlink "$process/cwd")" = "$data" ] && kill -KILL "${process#/proc/}"
 done
 shared=$(sed -n '7s/.* //p' "$data/postmaster.pid")
 [ -z "$shared" ] || ipcrm -m "$shared"

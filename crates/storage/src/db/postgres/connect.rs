@@ -24,10 +24,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// No statement of ours takes seconds; one that waits for a lock that long waits for something broken. What is left open in the middle is
 /// rolled back by the server, so that its locks end with a worker that froze.
 const TIMEOUTS: &str =
-    "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '15s'";
+    "SET statement_timeout = '15s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
 /// The same for one transaction.
-pub(super) const LOCAL_TIMEOUTS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; \
+pub(super) const LOCAL_TIMEOUTS: &str = "SET LOCAL statement_timeout = '15s'; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '15s'";
+/// What the server's own patience cannot end, because nothing of it arrives any more, ends after this: the connection is given up.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// The oldest server: older ones get no fixes any more.
 const OLDEST: i32 = 140_000;
 

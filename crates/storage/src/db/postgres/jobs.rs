@@ -4,17 +4,18 @@
 //! here: the server gathers the syncs of all sessions by itself.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::connect::{Pooler, PostgresSettings};
+use super::connect::{DEADLINE, Pooler, PostgresSettings};
 use super::trouble::{doubtful, lost};
 use super::{Access, begin};
 use crate::db::error::StoreError;
@@ -114,7 +115,22 @@ where
     E: From<StoreError>,
 {
     let mut client = pool.get().await.map_err(|error| lost(&error))?;
-    let begun = begin(&mut client, Access::Write, pooler).await?;
+    let committing = Cell::new(false);
+    let done = tokio::time::timeout(DEADLINE, on(&mut client, pooler, job, &committing)).await;
+    done.unwrap_or_else(|_late| {
+        // It may answer at any later time: nobody may have it again.
+        drop(Object::take(client));
+        let why = "the database did not answer in time".to_owned();
+        Err(if committing.get() { StoreError::InDoubt(why) } else { StoreError::Unreachable(why) }.into())
+    })
+}
+
+async fn on<T, E, F>(client: &mut Object, pooler: Pooler, job: F, committing: &Cell<bool>) -> Result<T, E>
+where
+    F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+    E: From<StoreError>,
+{
+    let begun = begin(client, Access::Write, pooler).await?;
     faults::point("postgres.begun");
     let mut tx = Tx::postgres(&begun);
     // Unwind safe, because what the job touched is rolled back.
@@ -134,6 +150,7 @@ where
     if faults::fails("postgres.commit") {
         return Err(StoreError::Unreachable("a fault that was asked for".into()).into());
     }
+    committing.set(true);
     begun.transaction.commit().await.map_err(|error| doubtful(&error))?;
     faults::point("postgres.committed");
     Ok(done)

@@ -6,9 +6,9 @@ use deadpool_postgres::GenericClient as _;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::Open;
 use super::connect::Pooler;
 use super::trouble::said;
+use super::Open;
 use crate::db::error::StoreError;
 use crate::db::value::{Row, Value};
 

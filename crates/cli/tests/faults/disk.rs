@@ -1,0 +1,87 @@
+//! T11: a disk that is full while Jobs work, and has room again.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::chance::Chance;
+use crate::job::Kind;
+use crate::judge::judge;
+use crate::storm::Told;
+use crate::totals::report;
+use crate::world::{Plan, World};
+
+/// A file system of its own, gone when this is.
+struct SmallDisk<'p>(&'p Path);
+
+impl<'p> SmallDisk<'p> {
+    fn mount(at: &'p Path) -> Self {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(at).status().unwrap();
+        assert!(mounted.success(), "this test mounts a small disk, for which it must be root");
+        Self(at)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t11_full_then_freed() {
+    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let _mounted = SmallDisk::mount(&disk);
+    let plan = Plan { model_ms: (300, 900), concurrency: 60, home: Some(disk.clone()), ..Plan::default() };
+    let mut world = World::sqlite(&chance, plan).await;
+    let api = world.api();
+    let agent = api.create_assignment().await;
+    let mut told = Told::default();
+    for _ in 0..50 {
+        told.runs.insert(api.start_run(&agent, Kind::Steps).await.unwrap(), Kind::Steps);
+    }
+    fill(&disk.join("somebody-elses-file"));
+    // Reads go on, writes are refused as what they are.
+    let data = json!({ "model": "fake-model", "input": "x".repeat(20_000) });
+    let large = json!({ "name": "Large", "build": { "name": "first", "config": { "version": "v1", "data": data } } });
+    let (full, mut refused) = (Instant::now(), 0);
+    while full.elapsed() < Duration::from_secs(6) {
+        assert!(api.get("/v1/runs?limit=20").await.is_some(), "a read failed\n{}", world.logs());
+        let Some((status, body)) = api.post("/v1/agents", &large).await else { panic!("no answer\n{}", world.logs()) };
+        match status {
+            507 => refused += 1,
+            // The last free pages of the log.
+            201 => assert_eq!(refused, 0, "room out of nowhere"),
+            other => panic!("{other}: {body}\n{}", world.logs()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(refused > 50, "the disk was hardly full: {refused}");
+    fs::remove_file(disk.join("somebody-elses-file")).unwrap();
+    let freed = Instant::now();
+    while api.start_run(&agent, Kind::Steps).await.map(|run| told.runs.insert(run, Kind::Steps)).is_none() {
+        assert!(freed.elapsed() < Duration::from_secs(10), "it does not recover\n{}", world.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let recovered = freed.elapsed();
+    let verdict = judge(&world, &api, &told, &[]).await;
+    println!("{refused} writes refused; the first was taken {recovered:?} after there was room");
+    report("T11 disk full", "fillings", 1, began, &verdict);
+    verdict.pass(&world);
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    for size in [64 * 1024, 4 * 1024, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}

@@ -1,0 +1,227 @@
+//! Afterwards: everything that must not be, from outside, from the ledger and from the database.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use domain::runs::Event;
+use domain::turns::Outcome;
+use domain::{RunId, Timestamp};
+use futures_util::StreamExt as _;
+use storage::{Db, StoreError};
+use testkit::checker::{Seen, unknown_outcomes, violations};
+use testkit::ledger::{Entry, duplicates};
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::job::{Kind, TURNS};
+use crate::storm::Told;
+use crate::world::{Store, World};
+
+/// How long nothing may happen until what is not over is stuck.
+const QUIET: Duration = Duration::from_secs(40);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// One sentence each; empty is good.
+    pub(crate) wrong: Vec<String>,
+    pub(crate) runs: usize,
+    pub(crate) claims: usize,
+    pub(crate) calls: usize,
+    pub(crate) unknown: usize,
+    /// Milliseconds from a kill to the claim of a run that was held by then.
+    pub(crate) takeovers: Vec<u64>,
+}
+
+impl Verdict {
+    /// Fails the test if anything is wrong, with the logs.
+    pub(crate) fn pass(&self, world: &World) {
+        let shown = &self.wrong[..self.wrong.len().min(30)];
+        assert!(self.wrong.is_empty(), "VIOLATIONS: {}\n{shown:#?}\n{}", self.wrong.len(), world.logs());
+    }
+}
+
+/// Waits until all is over and judges it. `kills`: when workers were taken away.
+pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timestamp]) -> Verdict {
+    api.settle(QUIET).await;
+    let listed = api.runs().await;
+    let mut verdict = Verdict { runs: listed.len(), ..Verdict::default() };
+    for run in told.runs.keys().filter(|run| !listed.iter().any(|listed| listed.id == **run)) {
+        verdict.wrong.push(format!("{run}: was accepted and is gone"));
+    }
+    let entries = world.ledger.entries().unwrap();
+    verdict.calls = entries.len();
+    verdict.wrong.extend(duplicates(&entries));
+    verdict.wrong.extend(repeated_lines(&entries));
+    let mut ledger: HashMap<Uuid, Vec<&Entry>> = HashMap::new();
+    for entry in &entries {
+        ledger.entry(entry.run).or_default().push(entry);
+    }
+    let db = world.database().await;
+    let outbox = outbox(&db).await;
+    let over: Vec<RunId> = listed.iter().filter(|run| run.is_over()).map(|run| run.id).collect();
+    let stuck = listed.iter().filter(|run| !run.is_over());
+    verdict.wrong.extend(stuck.map(|run| format!("{}: still {}", run.id, run.status)));
+    let mut seen = futures_util::stream::iter(over).map(|run| api.look(run)).buffer_unordered(8);
+    let none = vec![];
+    while let Some(seen) = seen.next().await {
+        let mut found = violations(&seen);
+        let events = events(&seen);
+        found.extend(calls(&events, ledger.get(&seen.run.0).unwrap_or(&none)));
+        found.extend(heard(&seen, &events, told));
+        found.extend(outcome(&seen, &events, told));
+        if outbox.get(&seen.run).cloned().unwrap_or_default() != told_outside(&events) {
+            found.push(format!("outsiders would be told {:?}", outbox.get(&seen.run)));
+        }
+        verdict.claims += events.iter().filter(|(_, _, event)| matches!(event, Event::Claimed { .. })).count();
+        verdict.unknown += unknown_outcomes(&seen);
+        verdict.takeovers.extend(takeovers(&events, kills));
+        verdict.wrong.extend(found.into_iter().map(|wrong| format!("{}: {wrong}", seen.run)));
+    }
+    verdict.wrong.extend(left_behind(world, &db).await);
+    db.close().await;
+    verdict.takeovers.sort_unstable();
+    verdict
+}
+
+type Lines = Vec<(u64, Timestamp, Event)>;
+
+fn events(seen: &Seen) -> Lines {
+    let read = |sent: &contract::events::Event| {
+        Some((sent.seq, sent.timestamp.parse().ok()?, serde_json::from_str(sent.data.get()).ok()?))
+    };
+    seen.events.iter().filter_map(read).collect()
+}
+
+/// By key nothing may repeat; but a call that was asked for twice would have two keys.
+fn repeated_lines(entries: &[Entry]) -> Vec<String> {
+    let mut effects: HashMap<(Uuid, &str), usize> = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.applied && !entry.safe) {
+        *effects.entry((entry.run, &entry.line)).or_default() += 1;
+    }
+    effects
+        .into_iter()
+        .filter(|(_, times)| *times > 1)
+        .map(|((run, line), times)| format!("{run}: {line} was recorded {times} times"))
+        .collect()
+}
+
+/// The journal's calls against the ledger's.
+fn calls(events: &Lines, ledger: &[&Entry]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut started = BTreeSet::new();
+    for (_, _, event) in events {
+        match event {
+            Event::ToolStarted { call } => drop(started.insert(call.key)),
+            Event::ToolFinished { key, outcome: Outcome::Ok(value) } if value.get("entry").is_some() => {
+                let effects = ledger.iter().filter(|entry| entry.key == *key && entry.applied).count();
+                if effects != 1 {
+                    wrong.push(format!("the call {key} worked, says the journal; the ledger has {effects} effects"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let unknown = ledger.iter().filter(|entry| !started.contains(&entry.key));
+    wrong.extend(unknown.map(|entry| format!("the ledger has {} without an intent in the journal", entry.line)));
+    wrong
+}
+
+/// What people were told is there, once and in order.
+fn heard(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(said) = told.said.get(&seen.run) {
+        let shown: Vec<&String> =
+            seen.messages.iter().map(|message| &message.id).filter(|id| said.contains(id)).collect();
+        if shown != said.iter().collect::<Vec<_>>() {
+            wrong.push(format!("was told {said:?} and shows {shown:?}"));
+        }
+    }
+    for (_, request) in told.answered.iter().filter(|(run, _)| *run == seen.run) {
+        let answers = events.iter().filter(
+            |(_, _, event)| matches!(event, Event::PersonAnswered { request_id, .. } if request_id.to_string() == *request),
+        );
+        let answers = answers.count();
+        if answers != 1 {
+            wrong.push(format!("the answer to {request} was taken and is journaled {answers} times"));
+        }
+    }
+    wrong
+}
+
+/// Whether it ended as its kind of Job ends.
+fn outcome(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
+    let Some(kind) = told.runs.get(&seen.run) else { return vec![] };
+    if seen.status == "interrupted" && told.stopped.contains(&seen.run) {
+        return vec![];
+    }
+    let turns = events.iter().filter(|(_, _, event)| matches!(event, Event::Replied { .. })).count();
+    let cause = events.iter().rev().find_map(|(_, _, event)| match event {
+        Event::Failed { cause } => Some(cause.code.as_str()),
+        _ => None,
+    });
+    let talked = told.said.contains_key(&seen.run);
+    match (kind, seen.status.as_str(), cause) {
+        (Kind::Endless, "failed", Some("limit_reached")) if talked || turns == TURNS as usize => vec![],
+        (Kind::Steps | Kind::Ask, "completed", None) => vec![],
+        _ => vec![format!("{kind:?} ended {} after {turns} turns, cause {cause:?}", seen.status)],
+    }
+}
+
+fn told_outside(events: &Lines) -> BTreeSet<(u64, String)> {
+    let told = events.iter().filter_map(|(seq, _, event)| {
+        let told = match event {
+            Event::PersonAsked { .. } => "human_request",
+            Event::Completed { .. } => "run_completed",
+            Event::Failed { .. } => "run_failed",
+            Event::Interrupted { .. } => "run_interrupted",
+            _ => return None,
+        };
+        Some((*seq, told.to_owned()))
+    });
+    told.collect()
+}
+
+async fn outbox(db: &Db) -> HashMap<RunId, BTreeSet<(u64, String)>> {
+    let rows = db.read(async |tx| tx.rows("SELECT run_id, seq, event FROM outbox", &[]).await).await.unwrap();
+    let mut all: HashMap<RunId, BTreeSet<(u64, String)>> = HashMap::new();
+    for row in rows {
+        let run = RunId(row.uuid(0).unwrap());
+        all.entry(run).or_default().insert((row.u64(1).unwrap(), row.text(2).unwrap()));
+    }
+    all
+}
+
+/// From the last kill within a gap that ends with a claim of another worker, to that claim.
+fn takeovers(events: &Lines, kills: &[Timestamp]) -> Vec<u64> {
+    let gaps = events.windows(2).filter(|pair| matches!(pair[1].2, Event::Claimed { attempt } if attempt > 1));
+    gaps.filter_map(|pair| {
+        let (before, claimed) = (pair[0].1, pair[1].1);
+        let kill = kills.iter().filter(|kill| (before..=claimed).contains(*kill)).min()?;
+        Some(claimed.ms_since(*kill))
+    })
+    .collect()
+}
+
+/// Nothing is left of runs that are over, and the database is whole.
+async fn left_behind(world: &World, db: &Db) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let counts = "SELECT (SELECT count(*) FROM work), (SELECT count(*) FROM inbox), \
+        (SELECT count(*) FROM human_requests WHERE closed_at IS NULL)";
+    let row = db.read::<_, StoreError, _>(async |tx| tx.row(counts, &[]).await).await.unwrap().unwrap();
+    for (column, what) in [(0, "rows of work"), (1, "entries of inboxes"), (2, "open requests")] {
+        let left = row.int(column).unwrap();
+        if left > 0 {
+            wrong.push(format!("{left} {what} are left although every run is over"));
+        }
+    }
+    if matches!(world.store, Store::Sqlite) {
+        let whole = "SELECT integrity_check FROM pragma_integrity_check UNION ALL SELECT 'foreign key' FROM pragma_foreign_key_check";
+        let rows = db.read::<_, StoreError, _>(async |tx| tx.rows(whole, &[]).await).await.unwrap();
+        let told: Vec<String> = rows.iter().map(|row| row.text(0).unwrap()).collect();
+        if told != ["ok"] {
+            wrong.push(format!("the database is damaged: {told:?}"));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,57 @@
+//! T14: a network between one node and the database that breaks in three shapes, for longer than a lease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use testkit::chaos_proxy::{ChaosProxy, Direction, Upstream, Weather};
+use testkit::postgres::Cluster;
+
+use crate::chance::Chance;
+use crate::judge::judge;
+use crate::storm::Storm;
+use crate::totals::{number, report};
+use crate::world::{Plan, Store, World};
+
+const LEASE_MS: u64 = 2_000;
+/// Nothing passes; what the node asks arrives but no answer does; all connections are torn down.
+const SHAPES: [Weather; 3] = [Weather::BlackHole, Weather::OneWay(Direction::ToUpstream), Weather::Reset];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
+    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let cluster = Cluster::with_tcp(&[]).unwrap();
+    let proxy = ChaosProxy::start(Upstream::Tcp(cluster.address().unwrap())).await.unwrap();
+    let url = cluster.url_at(proxy.address(), "errand");
+    let direct = cluster.url();
+    let plan = Plan { nodes: 2, lease_ms: LEASE_MS, model_ms: (50, 400), ..Plan::default() };
+    let mut world = World::new(&chance, plan, Store::Postgres { cluster, url }).await;
+    // The second node has a cable of its own.
+    world.starts[1].env.push(("ERRAND_DATABASE_URL".to_owned(), direct));
+    world.replace(1);
+    world.nodes[1].as_mut().unwrap().up();
+    let api = world.api();
+    let agent = api.create_assignment().await;
+    let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(crate::node::Node::up).collect();
+    let partitions = number("PARTITIONS", SHAPES.len());
+    let storm = Storm::begin(&api, &agent, partitions * 40, 150, &chance);
+    for shape in SHAPES.iter().cycle().take(partitions) {
+        tokio::time::sleep(chance.millis(500, 1_500)).await;
+        api.at(vec![addresses[1].clone()]);
+        proxy.set(*shape);
+        tokio::time::sleep(chance.millis(LEASE_MS + 1_000, 2 * LEASE_MS + 2_000)).await;
+        proxy.set(Weather::Clear);
+        let cleared = Instant::now();
+        let cut_off = crate::api::Api::new(vec![addresses[0].clone()]);
+        while cut_off.get("/readyz").await.is_none() {
+            assert!(cleared.elapsed() < Duration::from_secs(25), "{shape:?}: it does not come back\n{}", world.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        println!("{shape:?}: back {:?} after the network was", cleared.elapsed());
+        api.at(addresses.clone());
+    }
+    storm.all_accepted(partitions * 40).await;
+    let told = storm.end().await;
+    let verdict = judge(&world, &api, &told, &[]).await;
+    report("T14 partitions", "partitions", partitions, began, &verdict);
+    verdict.pass(&world);
+}

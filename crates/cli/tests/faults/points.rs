@@ -1,0 +1,147 @@
+//! T03: the process dies at every place that has a name (`faults::POINTS`), at the first, second and third time that it comes by, on both stores;
+//! and where a commit can fail instead, it fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use faults::POINTS;
+
+use crate::chance::Chance;
+use crate::job::Kind;
+use crate::judge::{Verdict, judge};
+use crate::node::Node;
+use crate::storm::Told;
+use crate::totals::{number, report};
+use crate::world::{Plan, Store, World};
+
+/// How long a scenario may last until its server dies or nothing happens any more.
+const SCENARIO: Duration = Duration::from_secs(4);
+
+/// Scenarios at once: most of the time they wait.
+const ABREAST: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t03_on_sqlite() {
+    every_point("T03 crash points on SQLite", "postgres.", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t03_on_postgres() {
+    let cluster = testkit::postgres::Cluster::with(&["max_connections=200"]).unwrap();
+    every_point("T03 crash points on PostgreSQL", "sqlite.", Some(Arc::new(cluster))).await;
+}
+
+async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgres::Cluster>>) {
+    let began = Instant::now();
+    let hits = number("HITS", 3);
+    // Freeing is for the only process on a database; its place is there on both.
+    let points = POINTS.iter().filter(|point| !point.starts_with(but));
+    let mut cases: Vec<(String, bool)> = Vec::new();
+    for point in points {
+        // What happens once in the life of a process cannot happen a second time.
+        let most = if point.starts_with("start.") || point.starts_with("drain.") { 1 } else { hits };
+        cases.extend((1..=most).map(|hit| (format!("{point}:{hit}:abort"), hit == 1)));
+        if point.ends_with(".commit") {
+            cases.extend((1..=hits).map(|hit| (format!("{point}:{hit}:error"), false)));
+        }
+    }
+    let (mut verdict, mut dead) = (Verdict::default(), 0);
+    let mut running = tokio::task::JoinSet::new();
+    let mut waiting = cases.into_iter().enumerate();
+    loop {
+        while running.len() < ABREAST
+            && let Some((number, (fault, must_die))) = waiting.next()
+        {
+            running.spawn(one(number, fault, must_die, cluster.clone()));
+        }
+        let Some(done) = running.join_next().await else { break };
+        let (one, died) = done.unwrap();
+        dead += usize::from(died);
+        verdict.runs += one.runs;
+        verdict.claims += one.claims;
+        verdict.calls += one.calls;
+        verdict.unknown += one.unknown;
+        verdict.wrong.extend(one.wrong);
+    }
+    report(suite, "deaths", dead, began, &verdict);
+    assert!(verdict.wrong.is_empty(), "VIOLATIONS: {}\n{:#?}", verdict.wrong.len(), verdict.wrong);
+}
+
+async fn one(
+    number: usize,
+    fault: String,
+    must_die: bool,
+    cluster: Option<Arc<testkit::postgres::Cluster>>,
+) -> (Verdict, bool) {
+    let chance = Arc::new(Chance::new());
+    let store = match cluster {
+        None => Store::Sqlite,
+        Some(cluster) => {
+            let database = format!("point_{number}");
+            cluster.create_database(&database).unwrap();
+            Store::Shared { url: cluster.url_of(&database), _cluster: cluster }
+        }
+    };
+    let plan = Plan { nodes: 0, lease_ms: 1_000, model_ms: (1, 20), ..Plan::default() };
+    let mut world = World::new(&chance, plan, store).await;
+    let mut start = world.first();
+    start.env.push(("ERRAND_FAULT".to_owned(), fault.clone()));
+    let mut doomed = Node::spawn(&start);
+    let mut told = Told::default();
+    if let Some(address) = doomed.address() {
+        let api = crate::api::Api::new(vec![address]);
+        let _over = tokio::time::timeout(SCENARIO, people(&api, &mut told)).await;
+        // A renewal comes a third of a lease later.
+        let patience = if fault.starts_with("lease.") { Duration::from_millis(1_500) } else { Duration::ZERO };
+        if doomed.ended(patience).is_none() {
+            doomed.terminate();
+        }
+    }
+    let status = doomed.ended(Duration::from_secs(10));
+    let died = status.is_some_and(|status| !status.success());
+    drop(doomed);
+    start.env.pop();
+    world.starts.push(start);
+    world.nodes.push(None);
+    world.replace(0);
+    world.nodes[0].as_mut().unwrap().up();
+    let api = world.api();
+    let mut verdict = judge(&world, &api, &told, &[]).await;
+    verdict.wrong.iter_mut().for_each(|wrong| *wrong = format!("{fault}: {wrong}"));
+    if must_die && !died {
+        verdict.wrong.push(format!("{fault}: nothing comes by there ({status:?})"));
+    }
+    (verdict, died)
+}
+
+/// Everything that a person can do, once.
+async fn people(api: &crate::api::Api, told: &mut Told) {
+    let Some((201, made)) = api.post("/v1/agents", &crate::job::assignment()).await else { return };
+    let agent = made["agent"]["id"].as_str().unwrap().to_owned();
+    let mut runs = Vec::new();
+    for kind in [Kind::Steps, Kind::Ask, Kind::Steps, Kind::Steps] {
+        let Some(run) = api.start_run(&agent, kind).await else { return };
+        told.runs.insert(run, kind);
+        runs.push(run);
+    }
+    if let Some(id) = api.say(runs[2], "one more thing").await {
+        told.said.entry(runs[2]).or_default().push(id);
+    }
+    told.stopped.insert(runs[3]);
+    let _heard = api.stop(runs[3]).await;
+    loop {
+        for run in api.with_status("waiting").await {
+            if let Some(request) = api.approve(run).await {
+                told.answered.push((run, request));
+            }
+        }
+        let listed = api.get("/v1/runs?limit=100").await;
+        let over = |row: &serde_json::Value| {
+            matches!(row["status"].as_str(), Some("completed" | "failed" | "interrupted"))
+        };
+        if listed.is_none_or(|page| page["data"].as_array().is_none_or(|rows| rows.iter().all(over))) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
