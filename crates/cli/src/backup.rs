@@ -27,7 +27,7 @@ use crate::ambient::SystemAmbient;
 use crate::backup::manifest::{DATABASE, Manifest, SANDBOXES, Saved};
 use crate::config::{Config, Database, Place};
 use crate::serve::environment;
-use crate::{paint, table};
+use crate::paint;
 
 /// Copies database and files into a new folder, while the server runs. SQLite only.
 ///
@@ -101,17 +101,22 @@ async fn save(database: &Path, sandboxes: &Path, folder: &Path) -> anyhow::Resul
 }
 
 fn said(folder: &Path, manifest: &Manifest, left_out: u64) -> String {
+    let left_out = (left_out > 0)
+        .then(|| format!("{left_out} entries of sandboxes are links, devices or the like, and are not in it."));
+    let head = format!("saved {}\n", folder.display()) + &parts(manifest);
+    let secrets = "It holds what the data folder holds, secrets too: keep it as safe. `errand restore` brings it back.";
+    head + &paint::lines(left_out.into_iter().chain([secrets.to_owned()]))
+}
+
+/// What is in a backup, for people.
+pub(crate) fn parts(manifest: &Manifest) -> String {
     let files = &manifest.sandboxes;
-    let mut shown = format!("saved {}\n", folder.display());
-    shown += &table::fields(&[
+    let fields = [
         ("  as of", manifest.taken_at.clone()),
         ("  database", size(manifest.database.bytes)),
         ("  sandboxes", format!("{} files, {}", files.files, size(files.bytes))),
-    ]);
-    if left_out > 0 {
-        shown += &format!("{left_out} entries of sandboxes are links, devices or the like, and are not in it.\n");
-    }
-    shown + "It holds what the data folder holds, secrets too: keep it as safe. `errand restore` brings it back.\n"
+    ];
+    fields.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<11}  {value}\n"))
 }
 
 /// Bytes for people.

@@ -79,11 +79,15 @@ impl Report {
     }
 
     fn warning(&mut self, check: &'static str, found: String, advice: impl Into<String>) {
-        self.0.push(Finding { check, level: Level::Warning, found, advice: Some(advice.into()) });
+        self.add(check, Level::Warning, found, advice);
     }
 
     fn problem(&mut self, check: &'static str, found: String, advice: impl Into<String>) {
-        self.0.push(Finding { check, level: Level::Problem, found, advice: Some(advice.into()) });
+        self.add(check, Level::Problem, found, advice);
+    }
+
+    fn add(&mut self, check: &'static str, level: Level, found: String, advice: impl Into<String>) {
+        self.0.push(Finding { check, level, found, advice: Some(advice.into()) });
     }
 
     fn worst(&self) -> Level {

@@ -19,11 +19,11 @@ use serde_json::json;
 use storage::{Db, MIGRATIONS};
 
 use crate::backup::manifest::{self, DATABASE, Manifest, SANDBOXES, Saved};
-use crate::backup::{size, sync};
+use crate::backup::{parts, sync};
 use crate::config::{Config, Database, Place};
 use crate::restore::holds::Held;
 use crate::serve::environment;
-use crate::{paint, table, wire};
+use crate::{paint, wire};
 
 /// Brings a backup back, into a data folder without a database. SQLite only.
 ///
@@ -186,24 +186,16 @@ fn same(part: &Path, saved: &Saved, found: &Saved) -> anyhow::Result<()> {
 }
 
 fn said(data_dir: &Path, manifest: &Manifest, held: &Held) -> String {
-    let files = &manifest.sandboxes;
-    let mut shown = format!("restored into {}\n", data_dir.display());
-    shown += &table::fields(&[
-        ("  as of", manifest.taken_at.clone()),
-        ("  database", size(manifest.database.bytes)),
-        ("  sandboxes", format!("{} files, {}", files.files, size(files.bytes))),
-    ]);
-    if held.asks > 0 {
-        shown += &format!(
-            "{} Jobs were at work or due. None goes on by itself, since what they did after the backup is not in it: each asks, see `errand runs list \
-             --status waiting`, and answer with `errand runs respond JOB --approve` or `--deny`.\n",
+    let asks = (held.asks > 0).then(|| {
+        format!(
+            "{} Jobs were at work or due. None goes on by itself, since what they did after the backup is not in it: each asks.\n\
+             See `errand runs list --status waiting`, and answer with `errand runs respond JOB --approve` or `--deny`.",
             held.asks
-        );
-    }
-    if held.unreadable > 0 {
-        shown +=
-            &format!("{} Jobs cannot be read and will fail, saying so, when the server starts.\n", held.unreadable);
-    }
-    shown
-        + "API keys that were revoked after the backup are valid again: look at `errand keys list` before you start the server.\n"
+        )
+    });
+    let unreadable = (held.unreadable > 0)
+        .then(|| format!("{} Jobs cannot be read and will fail, saying so, when the server starts.", held.unreadable));
+    let keys = "API keys that were revoked after the backup are valid again: look at `errand keys list` before you start the server.";
+    let first = format!("restored into {}\n", data_dir.display()) + &parts(manifest);
+    first + &paint::lines(asks.into_iter().chain(unreadable).chain([keys.to_owned()]))
 }

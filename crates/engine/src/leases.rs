@@ -62,7 +62,9 @@ async fn renew(shop: &Shop, leases: Vec<Lease>) {
             for lease in all.into_iter().filter(|lease| !lost.contains(lease)) {
                 shop.renewed(lease, asked);
             }
-            lost.into_iter().for_each(|lease| abandon(shop, lease));
+            for lease in lost {
+                abandon(shop, lease);
+            }
         }
         Err(error) => tracing::error!(%error, "renewing leases failed"),
     }

@@ -81,7 +81,9 @@ impl Bell {
     pub(crate) fn ring_all_here(&self) {
         self.ring_work_here();
         let lines: Vec<_> = self.0.runs().values().map(|watched| Arc::clone(&watched.line)).collect();
-        lines.iter().for_each(|line| line.ring());
+        for line in lines {
+            line.ring();
+        }
     }
 
     /// Whether rings are kept for [`Bell::outgoing`].

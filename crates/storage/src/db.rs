@@ -89,6 +89,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct Db(Arc<Engine>);
 
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 enum Engine {
     /// A file of this machine: one writer, many readers.
     Sqlite { writer: sqlite::Writer, readers: Arc<sqlite::Readers> },

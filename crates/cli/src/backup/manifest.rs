@@ -1,5 +1,6 @@
 //! `backup.json`: what is in a backup, so that a torn or altered one is found. Its hashes find damage; they do not stop somebody who can write them anew.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -129,7 +130,11 @@ pub(crate) fn copy(from: &Path, to: &mut impl Write) -> io::Result<(String, u64)
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

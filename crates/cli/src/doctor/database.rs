@@ -6,7 +6,7 @@ use domain::{Ambient, RunId};
 use storage::health::{self, Sizes, Standstill};
 use storage::{Db, Health, MIGRATIONS, Settings, StoreError, work};
 
-use super::Report;
+use super::{Level, Report};
 use super::folder::Server;
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
@@ -146,42 +146,27 @@ async fn clocks(report: &mut Report, db: &Db) {
 
 fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
     let start = "start a server that runs Jobs: `errand serve`, and not with --role api alone";
-    // A crashed server leaves these behind; only where one runs is it strange.
-    let late = if server == Server::Missing { Report::warning } else { Report::problem };
     let look = "a running server mends it within a minute; if it is still so then, report it with the log";
-    let troubles: [(&[RunId], fn(&mut Report, &'static str, String, String), &str, &str); 6] = [
-        (&found.stuck, told, "should be moving and are not queued", look),
-        (
-            &found.unheard,
-            told,
-            "have messages that nobody would ever look at",
-            "write to them once more, and report it",
-        ),
-        (
-            &found.mute,
-            told,
-            "wait for a person who was not asked anything",
-            "write to them, or stop them, and report it",
-        ),
-        (&found.newer, told, "need a newer version of Errand", "run the newest version that ever ran on this database"),
+    // A crashed server leaves these behind; only where one runs is it strange.
+    let late = if server == Server::Missing { Level::Warning } else { Level::Problem };
+    let troubles = [
+        (&found.stuck, Level::Problem, "should be moving and are not queued", look),
+        (&found.unheard, Level::Problem, "have messages that nobody would ever look at", "write to them once more, and report it"),
+        (&found.mute, Level::Problem, "wait for a person who was not asked anything", "write to them, or stop them, and report it"),
+        (&found.newer, Level::Problem, "need a newer version of Errand", "run the newest version that ever ran on this database"),
         (&found.lapsed, late, "were left by a worker more than a minute ago, and nobody took them", start),
         (&found.unclaimed, late, "have been due for more than a minute, and nobody took them", start),
     ];
-    let before = report.0.len();
-    for (runs, tell, what, advice) in troubles {
-        if !runs.is_empty() {
-            tell(report, "jobs", format!("{} {what}: {}", runs.len(), names(runs)), advice.to_owned());
-        }
-    }
-    if report.0.len() == before {
+    if troubles.iter().all(|(runs, ..)| runs.is_empty()) {
         report.ok("jobs", "every Job that should move can".to_owned());
+    }
+    for (runs, level, what, advice) in troubles {
+        if !runs.is_empty() {
+            report.add("jobs", level, format!("{} {what}: {}", runs.len(), names(runs)), advice);
+        }
     }
     let Sizes { work, inbox, outbox } = sizes;
     report.ok("queues", format!("{work} Jobs at work or due, {inbox} entries in inboxes, {outbox} in the outbox"));
-}
-
-fn told(report: &mut Report, check: &'static str, found: String, advice: String) {
-    report.problem(check, found, advice);
 }
 
 fn names(runs: &[RunId]) -> String {
