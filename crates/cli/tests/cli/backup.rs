@@ -1,0 +1,380 @@
+//! `errand backup` beside a busy server, and `errand restore`: what is there again, what is refused, and what does not go on by itself.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::runs::{Event, Status};
+use domain::turns::{Replay, Reply as Turn, Stop, ToolCall, Usage};
+use domain::{RunId, Timestamp};
+use serde_json::{Value, json};
+use storage::runs::{Commit, Then};
+use storage::work::{self, Claiming, Lease};
+use storage::{Db, Settings, StoreError, runs, teams};
+use testkit::fake_provider::{Behaviour, FakeProvider, Reply, Step};
+use uuid::Uuid;
+
+use crate::house::{Server, config_file, errand, said};
+
+/// A model that thinks for a while, writes a file, thinks, and is done.
+async fn slow_model(pause: Duration) -> FakeProvider {
+    let rule = move |asked: &testkit::fake_provider::Asked| {
+        let answer = match asked.assistant_turns {
+            0 => Reply::text("").call("c1", "write_file", r#"{"path":"/workspace/out.txt","content":"done once"}"#),
+            _ => Reply::text("").call("c2", "finish", r#"{"result":"all done"}"#),
+        };
+        Step::Delay(pause, Box::new(Step::Answer(answer)))
+    };
+    FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap()
+}
+
+fn backup(data: &Path, folder: &Path) -> Output {
+    errand(&["backup", folder.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]).output().unwrap()
+}
+
+fn restore(folder: &Path, data: &Path) -> Output {
+    errand(&["restore", folder.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// An Assignment of the server; its id.
+fn assignment(server: &Server, folder: &Path) -> String {
+    let made = server.json(&["agents", "create", "--name", "Worker", "--config", &config_file(folder)]);
+    made["agent"]["id"].as_str().unwrap().to_owned()
+}
+
+fn start(server: &Server, agent: &str) -> String {
+    server.json(&["runs", "start", agent])["run"]["id"].as_str().unwrap().to_owned()
+}
+
+fn run(server: &Server, id: &str) -> Value {
+    serde_json::from_str(&server.body(&format!("/v1/runs/{id}"))).unwrap()
+}
+
+fn status(server: &Server, id: &str) -> String {
+    run(server, id)["run"]["status"].as_str().unwrap().to_owned()
+}
+
+fn wait_for(server: &Server, id: &str, wanted: &str) {
+    for _ in 0..400 {
+        if status(server, id) == wanted {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{id} is {}, not {wanted}", status(server, id));
+}
+
+/// The kinds of a run's journal.
+fn journal(server: &Server, id: &str) -> Vec<Value> {
+    let (_, lines, _) = said(&server.client(&["runs", "follow", id, "--json"]).output().unwrap());
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_before_a_backup_under_load_is_there_again_and_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, saved, again) = (folder.path().join("data"), folder.path().join("saved"), folder.path().join("again"));
+    let model = slow_model(Duration::from_millis(400)).await;
+    let server = Arc::new(Server::with_model(&data, &model));
+    let agent = assignment(&server, folder.path());
+    let loading: Vec<_> = (0..4)
+        .map(|_| {
+            let (server, agent) = (Arc::clone(&server), agent.clone());
+            std::thread::spawn(move || (0..10).map(|_| start(&server, &agent)).collect::<Vec<_>>())
+        })
+        .collect();
+    let first = start(&server, &agent);
+    wait_for(&server, &first, "completed");
+    let list = server.json(&["runs", "list", "--limit", "100"]);
+    let before: Vec<String> =
+        list["data"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect();
+    let (code, out, err) = said(&backup(&data, &saved));
+    assert!(code == Some(0) && out.contains("as of") && out.contains("sandboxes"), "{out}{err}");
+    loading.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+    drop(server);
+
+    let (code, out, err) = said(&restore(&saved, &again));
+    assert!(code == Some(0) && out.contains("each asks") && out.contains("errand keys list"), "{out}{err}");
+    let asked_before = model.requests().len();
+    let server = Server::with_model(&again, &model);
+    assert!(before.len() > 1);
+    let there: Vec<(String, String)> = before.iter().map(|id| (id.clone(), status(&server, id))).collect();
+    assert_eq!(status(&server, &first), "completed");
+    // Long enough for any of them to call its model.
+    std::thread::sleep(Duration::from_millis(700));
+    for (id, then) in &there {
+        assert!(["completed", "waiting"].contains(&then.as_str()), "{id} is {then}");
+        assert_eq!(&status(&server, id), then, "none goes on by itself");
+    }
+    assert_eq!(model.requests().len(), asked_before, "no model was asked");
+
+    let waiting: Vec<&String> = there.iter().filter(|(_, then)| then == "waiting").map(|(id, _)| id).collect();
+    assert!(waiting.len() >= 2, "the load was too light to show anything: {there:?}");
+    let asks = run(&server, waiting[0]);
+    assert!(asks.to_string().contains("Restored from a backup of 20"), "{asks}");
+    let respond = |id: &str, answer: &str| {
+        let (code, out, err) = said(&server.client(&["runs", "respond", id, answer]).output().unwrap());
+        assert_eq!(code, Some(0), "{out}{err}");
+    };
+    respond(waiting[0], "--approve");
+    respond(waiting[1], "--deny");
+    wait_for(&server, waiting[0], "completed");
+    wait_for(&server, waiting[1], "interrupted");
+    let events = journal(&server, waiting[0]);
+    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"held") && kinds.last() == Some(&"completed"), "{kinds:?}");
+}
+
+/// Opens the database of a server that is not running.
+fn database(data: &Path) -> Db {
+    let clock = Arc::new(|| Timestamp(i64::MAX / 2));
+    Db::open(&Settings::new(data.join("errand.db"), clock)).unwrap()
+}
+
+/// Leaves the one run that is due in the middle of an edit, as a server that was killed there would.
+async fn in_the_middle_of_an_edit(data: &Path) -> RunId {
+    let db = database(data);
+    let token = Uuid::from_u128(1);
+    let team = db.read(async |tx| teams::first(tx).await).await.unwrap().unwrap();
+    let (newest, _) =
+        db.read(async |tx| runs::page(tx, team, &runs::Filter::default(), true, 1, 0).await).await.unwrap();
+    let now = newest[0].0.updated_at;
+    let claiming = async move |tx: &mut storage::Tx<'_>| {
+        work::free_all(tx).await?;
+        let wanted = Claiming {
+            token,
+            now,
+            lease_ms: 1_000,
+            most: 1,
+            stops_only: false,
+            team_most: None,
+            suspect_from: 1_000,
+            suspect: true,
+        };
+        work::claim(tx, wanted).await
+    };
+    let claimed = db.write::<_, StoreError, _>(claiming).await.unwrap().remove(0);
+    let arguments = json!({ "path": "/workspace/ledger.txt", "old": "END", "new": "line\nEND" });
+    let call = ToolCall {
+        id: "c1".into(),
+        key: Uuid::from_u128(2),
+        name: "edit_file".into(),
+        arguments: arguments.as_object().unwrap().clone(),
+        replay: Replay::Never,
+    };
+    let reply = Turn {
+        text: String::new(),
+        calls: vec![call.clone()],
+        stop: Stop::Done,
+        model: "m".into(),
+        usage: Usage::default(),
+        carry: None,
+    };
+    let Lease { run, .. } = claimed.lease;
+    let commit = Commit {
+        lease: claimed.lease,
+        tail: claimed.tail,
+        events: vec![Event::Replied { turn: 1, reply }, Event::ToolStarted { call }],
+        status: Status::Running,
+        taken: vec![],
+        asked: None,
+        overtaken: false,
+        webhook: false,
+        then: Then::Hold(1_000),
+        now,
+    };
+    db.write(async move |tx| runs::commit(tx, &commit, false).await).await.unwrap();
+    db.close().await;
+    run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_under_way_is_never_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, saved) = (folder.path().join("data"), folder.path().join("saved"));
+    let never = slow_model(Duration::from_secs(600)).await;
+    let server = Server::with_model(&data, &never);
+    let agent = assignment(&server, folder.path());
+    let sandbox = server.json(&["sandboxes", "create"])["sandbox_id"].as_str().unwrap().to_owned();
+    let ledger = folder.path().join("ledger.txt");
+    fs::write(&ledger, "END\n").unwrap();
+    server.json(&["sandboxes", "upload", &sandbox, text(&ledger), "--path", "ledger.txt"]);
+    let id = server.json(&["runs", "start", &agent, "--sandbox", &sandbox])["run"]["id"].as_str().unwrap().to_owned();
+    wait_for(&server, &id, "starting");
+    drop(server);
+    let left = in_the_middle_of_an_edit(&data).await;
+    assert_eq!(left.to_string(), id);
+    assert_eq!(said(&backup(&data, &saved)).0, Some(0));
+
+    let model = FakeProvider::with(|_| Reply::text("I leave it at that.")).await.unwrap();
+    for (answer, end) in [("--approve", "completed"), ("--deny", "interrupted")] {
+        let again = folder.path().join(answer.trim_start_matches('-'));
+        assert_eq!(said(&restore(&saved, &again)).0, Some(0));
+        let server = Server::with_model(&again, &model);
+        wait_for(&server, &id, "waiting");
+        assert_eq!(said(&server.client(&["runs", "respond", &id, answer]).output().unwrap()).0, Some(0));
+        wait_for(&server, &id, end);
+        let events = journal(&server, &id);
+        let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+        assert_eq!(of("tool_started").len(), 1, "{events:?}");
+        assert!(of("tool_finished")[0]["data"]["outcome"].to_string().contains("unknown"), "{events:?}");
+        let ledger = server.client(&["sandboxes", "download", &sandbox, "/workspace/ledger.txt"]).output().unwrap();
+        assert_eq!(ledger.stdout, b"END\n", "it was not made");
+    }
+}
+
+/// A small backup, with a file in it.
+fn small(folder: &Path) -> PathBuf {
+    let (data, saved) = (folder.join("data"), folder.join("saved"));
+    let server = Server::start(&data);
+    let sandbox = server.json(&["sandboxes", "create"])["sandbox_id"].as_str().unwrap().to_owned();
+    let config = config_file(folder);
+    server.json(&["sandboxes", "upload", &sandbox, &config, "--path", "in/config.json"]);
+    assert_eq!(said(&backup(&data, &saved)).0, Some(0));
+    saved
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn flip(path: &Path, place: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[place] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// The one uploaded file in a backup.
+fn uploaded(saved: &Path) -> PathBuf {
+    let sandbox = fs::read_dir(saved.join("sandboxes")).unwrap().next().unwrap().unwrap().path();
+    sandbox.join("in/config.json")
+}
+
+#[test]
+fn an_altered_backup_is_refused_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = small(folder.path());
+    let alterations: [(&str, &str, fn(&Path)); 8] = [
+        ("database", "errand.db", |saved| flip(&saved.join("errand.db"), 5_000)),
+        ("end", "errand.db", |saved| {
+            let file = fs::OpenOptions::new().write(true).open(saved.join("errand.db")).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 4_096).unwrap();
+        }),
+        ("file", "sandboxes", |saved| flip(&uploaded(saved), 3)),
+        ("gone", "sandboxes", |saved| fs::remove_file(uploaded(saved)).unwrap()),
+        ("more", "sandboxes", |saved| fs::write(uploaded(saved).with_file_name("more"), "").unwrap()),
+        ("manifest", "backup.json", |saved| flip(&saved.join("backup.json"), 60)),
+        ("unfinished", "not finished", |saved| fs::remove_file(saved.join("backup.json")).unwrap()),
+        ("halved", "errand.db", |saved| fs::remove_file(saved.join("errand.db")).unwrap()),
+    ];
+    for (name, told, alter) in alterations {
+        let (altered, data) = (folder.path().join(name), folder.path().join(format!("{name}-data")));
+        copy(&saved, &altered);
+        alter(&altered);
+        let (code, out, err) = said(&restore(&altered, &data));
+        assert!(code == Some(1) && out.is_empty() && err.contains(told), "{name}: {out}{err}");
+        let left: Vec<_> = fs::read_dir(&data)
+            .map(|entries| {
+                entries.map(|entry| entry.unwrap().file_name()).filter(|name| name != "server.lock").collect()
+            })
+            .unwrap_or_default();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
+    // The one that was not altered is whole.
+    assert_eq!(said(&restore(&saved, &folder.path().join("whole"))).0, Some(0));
+}
+
+#[test]
+fn nothing_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = small(folder.path());
+    let data = folder.path().join("data");
+    let (code, _, err) = said(&restore(&saved, &data));
+    assert!(code == Some(1) && err.contains("errand.db is there already") && err.contains("--data-dir"), "{err}");
+
+    let running = Server::start(&folder.path().join("running"));
+    let (code, _, err) = said(&restore(&saved, &folder.path().join("running")));
+    assert!(code == Some(1) && err.contains(&format!("process {}", running.pid())), "{err}");
+
+    let mixed = folder.path().join("mixed");
+    fs::create_dir_all(mixed.join("sandboxes/sbx_mine")).unwrap();
+    let (code, _, err) = said(&restore(&saved, &mixed));
+    assert!(code == Some(1) && err.contains("sandboxes holds files already"), "{err}");
+
+    let (code, _, err) = said(&backup(&data, &saved));
+    assert!(code == Some(1) && err.contains("not empty"), "{err}");
+    let among = data.join("sandboxes/saved");
+    let (code, _, err) = said(&backup(&data, &among));
+    assert!(code == Some(1) && err.contains("among the sandboxes"), "{err}");
+    let (code, _, err) = said(&backup(&folder.path().join("nowhere"), &folder.path().join("new")));
+    assert!(code == Some(1) && err.contains("no database there") && !folder.path().join("new").exists(), "{err}");
+}
+
+#[test]
+fn a_backup_is_its_owners_only_and_told_as_json() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let saved = small(folder.path());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&saved), mode(&saved.join("sandboxes"))), (0o700, 0o700));
+    for file in [saved.join("errand.db"), saved.join("backup.json"), uploaded(&saved)] {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    let names: Vec<_> = fs::read_dir(&saved).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let json = ["backup", text(&empty), "--json", "--data-dir", text(&folder.path().join("data"))].map(str::to_owned);
+    let output = errand(&json.each_ref().map(String::as_str)).output().unwrap();
+    let told: Value = serde_json::from_str(&said(&output).1).unwrap();
+    assert_eq!(told["backup"]["format"], 1);
+    assert_eq!(told["backup"]["sandboxes"]["files"], 1);
+    let again = folder.path().join("again");
+    let output = errand(&["restore", text(&empty), "--json", "--data-dir", text(&again)]).output().unwrap();
+    let told: Value = serde_json::from_str(&said(&output).1).unwrap();
+    assert_eq!(told["runs"]["held"], 0);
+}
+
+#[test]
+fn postgres_has_its_own_means() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "postgres://me:secret@127.0.0.1:1/db";
+    let saved = folder.path().join("saved");
+    let output = errand(&["backup", text(&saved)]).env("ERRAND_DATABASE_URL", url).output().unwrap();
+    let (code, _, err) = said(&output);
+    assert!(code == Some(1) && err.contains("pg_dump") && err.contains("base backups"), "{err}");
+    assert!(!err.contains("secret") && !saved.exists());
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date_and_a_newer_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = small(folder.path());
+    let db = database(&folder.path().join("data"));
+    assert!(db.read(async |tx| teams::first(tx).await).await.unwrap().is_some());
+    let newer = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (999, 'later', 'x', 0)";
+    db.write(async move |tx| tx.exec(newer, &[]).await).await.unwrap();
+    db.close().await;
+    let later = folder.path().join("later");
+    assert_eq!(said(&backup(&folder.path().join("data"), &later)).0, Some(0), "what is there is saved as it is");
+    let (code, _, err) = said(&restore(&later, &folder.path().join("again")));
+    assert!(code == Some(1) && err.contains("newer"), "{err}");
+    assert!(!folder.path().join("again").exists() && saved.exists());
+}
