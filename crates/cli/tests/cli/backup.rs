@@ -7,13 +7,13 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::runs::{Event, Status};
-use domain::turns::{Replay, Reply as Turn, Stop, ToolCall, Usage};
+use domain::runs::{Entry, Event, Status};
+use domain::turns::{Outcome, Replay, Reply as Turn, Stop, ToolCall, Usage};
 use domain::{RunId, Timestamp};
 use serde_json::{Value, json};
 use storage::runs::{Commit, Then};
 use storage::work::{self, Claiming, Lease};
-use storage::{Db, Settings, StoreError, runs, teams};
+use storage::{Db, Settings, StoreError, health, human_requests, journal, runs, teams};
 use testkit::fake_provider::{Behaviour, FakeProvider, Reply, Step};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ fn wait_for(server: &Server, id: &str, wanted: &str) {
 }
 
 /// The kinds of a run's journal.
-fn journal(server: &Server, id: &str) -> Vec<Value> {
+fn events(server: &Server, id: &str) -> Vec<Value> {
     let (_, lines, _) = said(&server.client(&["runs", "follow", id, "--json"]).output().unwrap());
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -127,9 +127,75 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_there_again_and_ask
     respond(waiting[1], "--deny");
     wait_for(&server, waiting[0], "completed");
     wait_for(&server, waiting[1], "interrupted");
-    let events = journal(&server, waiting[0]);
+    let events = events(&server, waiting[0]);
     let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"held") && kinds.last() == Some(&"completed"), "{kinds:?}");
+}
+
+/// A model that writes one file after the other, without end.
+async fn writing_model() -> FakeProvider {
+    let rule = |asked: &testkit::fake_provider::Asked| {
+        let path = format!("/workspace/{}.txt", asked.assistant_turns);
+        let arguments = json!({ "path": path, "content": "x".repeat(2_000) });
+        let call = Reply::text("").call(format!("c{}", asked.assistant_turns), "write_file", &arguments);
+        Step::Delay(Duration::from_millis(2), Box::new(Step::Answer(call)))
+    };
+    FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap()
+}
+
+/// The paths of the files that a run's journal knows to be written.
+fn written(entries: &[Entry]) -> Vec<String> {
+    let done = |key: &Uuid| {
+        entries
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::ToolFinished { key: of, outcome: Outcome::Ok(_) } if of == key))
+    };
+    let calls = entries.iter().filter_map(|entry| match &entry.event {
+        Event::ToolStarted { call } if done(&call.key) => call.arguments["path"].as_str(),
+        _ => None,
+    });
+    calls.map(|path| path.strip_prefix("/workspace/").unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_instant_every_file_that_the_journal_knows_is_there_and_nothing_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let model = writing_model().await;
+    let server = Server::with_model(&data, &model);
+    let agent = assignment(&server, folder.path());
+    let (mut started, mut files) = (Vec::new(), 0);
+    for number in 0..8 {
+        started.extend([start(&server, &agent), start(&server, &agent)]);
+        let (saved, again) =
+            (folder.path().join(format!("saved-{number}")), folder.path().join(format!("again-{number}")));
+        let (code, _, err) = said(&backup(&data, &saved));
+        assert_eq!(code, Some(0), "{err}");
+        let (code, _, err) = said(&restore(&saved, &again));
+        assert_eq!(code, Some(0), "{err}");
+        let db = database(&again);
+        let team = db.read(async |tx| teams::first(tx).await).await.unwrap().unwrap();
+        for id in &started {
+            let id: RunId = id.parse().unwrap();
+            let read = async |tx: &mut storage::Tx<'_>| {
+                let row = runs::get(tx, team, id).await?;
+                Ok::<_, StoreError>((row, journal::replay(tx, id).await?, human_requests::pending(tx, team, id).await?))
+            };
+            let (row, entries, asked) = db.read(read).await.unwrap();
+            let row = row.expect("what was acknowledged is there");
+            assert!(row.status == Status::Waiting && asked.is_some(), "{:?} {asked:?}", row.status);
+            for path in written(&entries) {
+                files += 1;
+                let file = again.join("sandboxes").join(&row.sandbox).join(&path);
+                assert!(file.exists(), "backup {number} has no {path}, which the journal of {id} knows");
+            }
+        }
+        assert_eq!(db.read(async |tx| work::all(tx).await).await, Ok(vec![]), "nothing would move by itself");
+        let found = db.read(async |tx| health::standstill(tx).await).await.unwrap();
+        assert!(found.mute.is_empty() && found.stuck.is_empty() && found.unheard.is_empty(), "{found:?}");
+        db.close().await;
+    }
+    assert!(files > 100, "too little was written to show anything: {files}");
 }
 
 /// Opens the database of a server that is not running.
@@ -221,7 +287,7 @@ async fn a_call_that_was_under_way_is_never_made_again() {
         wait_for(&server, &id, "waiting");
         assert_eq!(said(&server.client(&["runs", "respond", &id, answer]).output().unwrap()).0, Some(0));
         wait_for(&server, &id, end);
-        let events = journal(&server, &id);
+        let events = events(&server, &id);
         let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
         assert_eq!(of("tool_started").len(), 1, "{events:?}");
         assert!(of("tool_finished")[0]["data"]["outcome"].to_string().contains("unknown"), "{events:?}");

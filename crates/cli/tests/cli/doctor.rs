@@ -8,6 +8,7 @@ use std::sync::Arc;
 use domain::Timestamp;
 use serde_json::Value;
 use storage::{Db, Settings};
+use testkit::postgres::Cluster;
 
 use crate::house::{Server, config_file, errand, said};
 
@@ -74,6 +75,31 @@ fn a_healthy_server_is_found_well_and_nothing_is_changed() {
     let shown = said(&errand(&["doctor", "--data-dir", data.to_str().unwrap()]).output().unwrap()).1;
     assert!(shown.contains("ok       schema") && shown.contains("→ start it with `errand serve`"), "{shown}");
     Server::start(&data);
+}
+
+#[test]
+fn postgres_is_looked_at_too() {
+    let cluster = Cluster::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let doctor = || {
+        let mut doctor = errand(&["doctor", "--data-dir", data.to_str().unwrap()]);
+        said(&doctor.env("ERRAND_DATABASE_URL", cluster.url()).output().unwrap())
+    };
+    let server = Server::start_with(&data, &[("ERRAND_DATABASE_URL", &cluster.url())]);
+    let (code, out, err) = doctor();
+    assert_eq!(code, Some(0), "{out}{err}");
+    for check in ["database", "settings", "connections", "schema", "clocks", "jobs", "queues"] {
+        assert!(out.contains(&format!("ok       {check:<13}  ")), "{check}: {out}");
+    }
+    assert!(out.contains("fsync = ") && out.contains("one node uses up to 9 of"), "{out}");
+    drop((server, cluster.url()));
+    let nobody = errand(&["doctor", "--data-dir", data.to_str().unwrap()])
+        .env("ERRAND_DATABASE_URL", "postgres://me:secret@127.0.0.1:1/db")
+        .output()
+        .unwrap();
+    let (code, out, _) = said(&nobody);
+    assert!(code == Some(1) && out.contains("problem  database") && !out.contains("secret"), "{out}");
 }
 
 #[tokio::test]
