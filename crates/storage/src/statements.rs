@@ -38,5 +38,6 @@ async fn fits(db: &Db) {
         let statements: Vec<Sql> = statements.iter().copied().map(Sql::both).collect();
         assert_eq!(db.check_sql(&statements).await, Ok(()), "{noun}");
     }
+    assert_eq!(db.check_sql(human_requests::PAIRS).await, Ok(()));
     assert_eq!(db.check_sql(work::PAIRS).await, Ok(()));
 }
