@@ -362,8 +362,16 @@ fn an_altered_backup_is_refused_and_leaves_nothing() {
             .unwrap_or_default();
         assert!(left.is_empty(), "{name}: {left:?}");
     }
-    // The one that was not altered is whole.
-    assert_eq!(said(&restore(&saved, &folder.path().join("whole"))).0, Some(0));
+    // The one that was not altered is whole, and a restore that was killed is in nobody's way.
+    let whole = folder.path().join("whole");
+    fs::create_dir_all(whole.join("sandboxes.restoring/sbx_old")).unwrap();
+    fs::write(whole.join("errand.db.restoring"), "half").unwrap();
+    let (code, _, err) = said(&restore(&saved, &whole));
+    assert_eq!(code, Some(0), "{err}");
+    let mut names: Vec<_> = fs::read_dir(&whole).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["errand.db", "sandboxes", "server.lock"]);
+    assert!(!whole.join("sandboxes/sbx_old").exists());
 }
 
 #[test]

@@ -224,7 +224,7 @@ async fn nobody_waits_for_years() {
         let _engine = house.engine(wired(&fake));
         let run = house.start(None).await;
         house.until_journaled(run, "turn_failed", 1).await;
-        let wait = house.next_due().await.unwrap().ms_since(house.now());
+        let wait = house.next_due().await.unwrap();
         assert!((9 * 60_000..=10 * 60_000).contains(&wait), "{after}: {wait} ms");
     }
 }
