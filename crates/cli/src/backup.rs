@@ -26,8 +26,8 @@ use storage::{Db, Settings};
 use crate::ambient::SystemAmbient;
 use crate::backup::manifest::{DATABASE, Manifest, SANDBOXES, Saved};
 use crate::config::{Config, Database, Place};
-use crate::serve::environment;
 use crate::paint;
+use crate::serve::environment;
 
 /// Copies database and files into a new folder, while the server runs. SQLite only.
 ///
@@ -138,7 +138,10 @@ fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
     let name = folder.display();
     match fs::read_dir(folder) {
         Ok(mut entries) => {
-            anyhow::ensure!(entries.next().is_none(), "{name} is there and not empty: name a new folder for each backup");
+            anyhow::ensure!(
+                entries.next().is_none(),
+                "{name} is there and not empty: name a new folder for each backup"
+            );
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -162,7 +162,9 @@ mod tests {
         symlink("/etc/passwd", from.join("sbx_1/link")).unwrap();
         let tally = copy(&from, &to).unwrap();
         assert_eq!((tally.files, tally.bytes, tally.left_out), (2, 9, 1));
-        assert!(to.join("sbx_1/in/empty").is_dir() && !to.join(".incoming").exists() && !to.join("sbx_1/link").exists());
+        assert!(
+            to.join("sbx_1/in/empty").is_dir() && !to.join(".incoming").exists() && !to.join("sbx_1/link").exists()
+        );
         assert_eq!(fs::read_to_string(to.join("sbx_1/in/a.txt")).unwrap(), "alpha");
         let mode = |path: &str| fs::metadata(to.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("sbx_1"), mode("sbx_1/in/a.txt")), (0o700, 0o600));

@@ -6,8 +6,8 @@ use domain::{Ambient, RunId};
 use storage::health::{self, Sizes, Standstill};
 use storage::{Db, Health, MIGRATIONS, Settings, StoreError, work};
 
-use super::{Level, Report};
 use super::folder::Server;
+use super::{Level, Report};
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
 
@@ -151,9 +151,24 @@ fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
     let late = if server == Server::Missing { Level::Warning } else { Level::Problem };
     let troubles = [
         (&found.stuck, Level::Problem, "should be moving and are not queued", look),
-        (&found.unheard, Level::Problem, "have messages that nobody would ever look at", "write to them once more, and report it"),
-        (&found.mute, Level::Problem, "wait for a person who was not asked anything", "write to them, or stop them, and report it"),
-        (&found.newer, Level::Problem, "need a newer version of Errand", "run the newest version that ever ran on this database"),
+        (
+            &found.unheard,
+            Level::Problem,
+            "have messages that nobody would ever look at",
+            "write to them once more, and report it",
+        ),
+        (
+            &found.mute,
+            Level::Problem,
+            "wait for a person who was not asked anything",
+            "write to them, or stop them, and report it",
+        ),
+        (
+            &found.newer,
+            Level::Problem,
+            "need a newer version of Errand",
+            "run the newest version that ever ran on this database",
+        ),
         (&found.lapsed, late, "were left by a worker more than a minute ago, and nobody took them", start),
         (&found.unclaimed, late, "have been due for more than a minute, and nobody took them", start),
     ];

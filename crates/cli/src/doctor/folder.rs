@@ -50,7 +50,8 @@ fn modes(report: &mut Report, path: &Path) {
     let mode = metadata.permissions().mode() & 0o777;
     let shown = path.display();
     if mode & 0o077 != 0 {
-        let found = format!("{shown} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets");
+        let found =
+            format!("{shown} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets");
         return report.warning("modes", found, format!("chmod go= {shown}"));
     }
     report.ok("modes", format!("{shown} is its owner's only ({mode:o})"));

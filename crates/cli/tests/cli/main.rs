@@ -19,4 +19,6 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod serve;
