@@ -4,6 +4,7 @@
 //! ([`beneath`]), so neither `..` nor a link, not even one swapped in during the call, leads out of the sandbox. The rules of names are in
 //! [`domain::sandboxes`], what a model may do with files in [`crate::tools`]. All functions block: async callers wrap them.
 
+pub mod archive;
 mod beneath;
 mod files;
 mod quota;
@@ -220,7 +221,11 @@ fn io_error(path: &impl Display, error: &io::Error) -> FileError {
 
 /// SHA-256 in lower-case hex, as [`ImageRef`] keeps it.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

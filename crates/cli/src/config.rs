@@ -62,6 +62,7 @@ pub(crate) struct Config {
 
 /// Where everything but files is kept.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub(crate) enum Database {
     /// In a file of this machine, which one server has for itself.
     Sqlite(PathBuf),

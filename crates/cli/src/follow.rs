@@ -163,7 +163,7 @@ pub(crate) async fn follow(api: &Api, run: &str, mut show: Show, mut person: Per
                 }
                 print_entry(&mut show, &entry)?;
                 match entry.event {
-                    Some(Event::PersonAsked { request }) if is_pending(api, run, &request).await? => {
+                    Some(Event::PersonAsked { request } | Event::Held { request }) if is_pending(api, run, &request).await? => {
                         asking = person.ask(api, run, request).await?;
                     }
                     Some(Event::PersonAnswered { .. } | Event::MessageReceived(_) | Event::Interrupted { .. }) => asking = None,

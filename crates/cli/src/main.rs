@@ -1,7 +1,7 @@
 //! # cli
 //!
 //! **Holds** the binary `errand`, the only place where the rooms meet: [`serve`] and [`demo`] wire them, the other commands are clients of
-//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`keys`]).
+//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`keys`], [`backup`], [`restore`], [`doctor`]).
 //!
 //! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
 //!
@@ -10,16 +10,19 @@
 mod agents;
 mod ambient;
 mod ask;
+mod backup;
 mod builds;
 mod client;
 mod config;
 mod demo;
+mod doctor;
 mod follow;
 mod hints;
 mod keys;
 #[cfg(feature = "faults")]
 mod ledger;
 mod paint;
+mod restore;
 mod runs;
 mod sandboxes;
 mod serve;
@@ -48,6 +51,9 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Keys(keys::Keys),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Doctor(doctor::Doctor),
     /// Assignments: list them, look at one, create one.
     Agents(Noun<agents::Action>),
     /// Builds: the numbered versions of an Assignment.
@@ -80,6 +86,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Keys(keys) => keys.run().await,
+            Command::Backup(backup) => backup.run().await,
+            Command::Restore(restore) => restore.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Agents(noun) => noun.run(agents::Action::run).await,
             Command::Builds(noun) => noun.run(builds::Action::run).await,
             Command::Runs(noun) => noun.run(runs::Action::run).await,

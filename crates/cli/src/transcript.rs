@@ -43,7 +43,7 @@ impl Transcript {
             }
             Event::ToolStarted { call } => return self.ended_line() + &self.started(call),
             Event::ToolFinished { key, outcome } => self.finished(*key, outcome, continued),
-            Event::PersonAsked { request } => self.asked(request),
+            Event::PersonAsked { request } | Event::Held { request } => self.asked(request),
             Event::PersonAnswered { response, .. } => {
                 format!("  {} {}\n", self.paint.yellow("answered:"), answer(response))
             }

@@ -226,7 +226,7 @@ async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Opti
 
 /// The lock of the data folder, and that of the database's own folder if it lies elsewhere: two servers on one database would take each other's
 /// Jobs for those of a dead process.
-fn take_locks(folder: &Path, database: &Path) -> anyhow::Result<Vec<DataLock>> {
+pub(crate) fn take_locks(folder: &Path, database: &Path) -> anyhow::Result<Vec<DataLock>> {
     let mut locks = vec![DataLock::take(folder)?];
     // A link leads to the folder of what it names.
     let file = database.canonicalize().unwrap_or_else(|_| database.to_owned());

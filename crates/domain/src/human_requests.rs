@@ -18,7 +18,7 @@ pub const ASK_PERSON: &str = "ask_person";
 /// One pending request of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HumanRequest {
-    /// Its id: the key of the tool call that asked.
+    /// Its id: the key of the tool call that asked, or one of its own where no call did.
     pub id: Uuid,
     /// What kind of answer it wants.
     pub kind: Kind,

@@ -89,6 +89,8 @@ pub struct Rules {
 pub struct Run {
     rules: Rules,
     phase: Phase,
+    /// While a person decides whether it goes on at all, nothing follows from where it stands.
+    held: Option<HumanRequest>,
     lines: Vec<Line>,
     /// Messages that came while tools were running: the model hears them with its next turn.
     heard: Vec<String>,
@@ -174,6 +176,7 @@ impl Run {
         Self {
             rules,
             phase: Phase::New,
+            held: None,
             lines: Vec::new(),
             heard: Vec::new(),
             people: Vec::new(),
@@ -237,6 +240,7 @@ impl Run {
     /// What the run is doing.
     pub fn status(&self) -> Status {
         match &self.phase {
+            _ if self.held.is_some() => Status::Waiting,
             Phase::New | Phase::Resting { .. } => Status::Pending,
             Phase::Thinking { turn: 1, .. } => Status::Starting,
             Phase::Thinking { .. } | Phase::Answered | Phase::Acting { .. } => Status::Running,
@@ -276,7 +280,7 @@ impl Run {
     pub fn pending_request(&self) -> Option<&HumanRequest> {
         match &self.phase {
             Phase::Asking { request, .. } => Some(request),
-            _ => None,
+            _ => self.held.as_ref(),
         }
     }
 

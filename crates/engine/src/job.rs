@@ -10,7 +10,7 @@ use agent::models::{Answer, TurnRequest};
 use agent::tools::{self, Toolbox};
 use agent::workspace::Workspace;
 use domain::runs::{Effect, Event, Rules, Run, Status};
-use domain::turns::{Outcome, Replay, Reply, ToolCall};
+use domain::turns::{Line, Outcome, Replay, Reply, ToolCall};
 use faults::{Sabotage, sabotaged};
 use futures_util::FutureExt as _;
 use storage::bell::RunWatch;
@@ -213,9 +213,14 @@ impl<'s> Job<'s> {
     }
 
     /// What readers should know before the first turn: what the Build names and this version does not serve. A run that crashed in its first
-    /// turn has said it already.
+    /// turn has said it already; one that a restore held before it could is about to begin now.
     fn notes(&self) -> Vec<Event> {
-        if self.run.status() != Status::Starting || self.run.noted() {
+        let begins = match self.run.status() {
+            Status::Starting => true,
+            Status::Waiting => !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })),
+            _ => false,
+        };
+        if !begins || self.run.noted() {
             return vec![];
         }
         let webhook = "A webhook_url was given. It is stored, but this version does not call it.";

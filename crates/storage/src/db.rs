@@ -4,6 +4,7 @@
 //! one. `db/tx.rs` is what a noun function is handed, `db/sqlite.rs` the engine underneath.
 
 mod error;
+mod health;
 mod lock;
 mod migrate;
 mod postgres;
@@ -13,6 +14,7 @@ mod tx;
 mod value;
 
 pub use error::StoreError;
+pub use health::Health;
 pub use lock::DataLock;
 pub use migrate::Migration;
 pub use postgres::{Pooler, PostgresSettings};
@@ -23,7 +25,7 @@ pub(crate) use value::params;
 pub use value::{Row, Value};
 
 use domain::Timestamp;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, panic, process};
 
@@ -90,6 +92,8 @@ pub struct Db(Arc<Engine>);
 enum Engine {
     /// A file of this machine: one writer, many readers.
     Sqlite { writer: sqlite::Writer, readers: Arc<sqlite::Readers> },
+    /// The same without a writer.
+    Reading(Arc<sqlite::Readers>),
     /// The memory of this process.
     Memory(sqlite::Memory),
     /// A server that many machines share.
@@ -105,6 +109,11 @@ impl Db {
         let writer = sqlite::Writer::start(settings)?;
         let readers = Arc::new(sqlite::Readers::new(settings)?);
         Ok(Db(Arc::new(Engine::Sqlite { writer, readers })))
+    }
+
+    /// Opens a file that is there for reading only, beside a server or without one: nothing in it changes, and every write is refused.
+    pub fn open_for_reading(settings: &Settings) -> Result<Db, StoreError> {
+        Ok(Db(Arc::new(Engine::Reading(Arc::new(sqlite::Readers::new(settings)?)))))
     }
 
     /// Connects to a PostgreSQL server. Refuses one that may forget what it acknowledged, and says which setting to mend.
@@ -143,6 +152,7 @@ impl Db {
     {
         match &*self.0 {
             Engine::Sqlite { writer, .. } => writer.write(job).await,
+            Engine::Reading(_) => Err(StoreError::Setup("it was opened for reading only".to_owned()).into()),
             Engine::Memory(memory) => memory.write(job).await,
             Engine::Postgres(postgres) => postgres.write(job).await,
         }
@@ -159,7 +169,7 @@ impl Db {
         E: From<StoreError>,
     {
         match &*self.0 {
-            Engine::Sqlite { readers, .. } => readers.read(job),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => readers.read(job),
             Engine::Memory(memory) => {
                 memory.clear().await?;
                 memory.read(job)
@@ -178,7 +188,7 @@ impl Db {
         E: From<StoreError> + Send + 'static,
     {
         let readers = match &*self.0 {
-            Engine::Sqlite { readers, .. } => Arc::clone(readers),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => Arc::clone(readers),
             Engine::Memory(_) => return self.read(job).await,
             Engine::Postgres(postgres) => {
                 let Ok(_held_while_reading) = postgres.slow().acquire_owned().await else {
@@ -216,11 +226,44 @@ impl Db {
         self.read(async |tx| migrate::require(tx, known).await).await
     }
 
+    /// The numbers of the migrations that are applied, in order.
+    pub async fn applied(&self) -> Result<Vec<u32>, StoreError> {
+        self.read(async |tx| migrate::applied(tx).await).await
+    }
+
+    /// Copies everything that is committed now to a new file, beside a server that goes on writing, and answers when the copy is on the disk. Only a
+    /// database that is a file can be copied so.
+    pub async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        let (Engine::Sqlite { readers, .. } | Engine::Reading(readers)) = &*self.0 else {
+            return Err(StoreError::Setup("only a database that is a file can be copied".to_owned()));
+        };
+        let (readers, to) = (Arc::clone(readers), to.to_owned());
+        aside(move || readers.back_up(&to)).await
+    }
+
+    /// Checks a file that nobody uses: that it is a database of ours, and every page and index of it.
+    pub async fn examine(file: &Path) -> Result<(), StoreError> {
+        let file = file.to_owned();
+        aside(move || sqlite::examine(&file)).await
+    }
+
+    /// How the engine is. Of SQLite it reads the whole file.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        match &*self.0 {
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => {
+                let readers = Arc::clone(readers);
+                aside(move || readers.health()).await
+            }
+            Engine::Memory(_) => Err(StoreError::Setup("a database in memory has no health to look at".to_owned())),
+            Engine::Postgres(postgres) => postgres.health().await,
+        }
+    }
+
     /// Prepares each statement without running it, and answers the first that the schema does not
     /// allow or, on SQLite, whose placeholders are not `$1`, `$2`, … without a gap.
     pub async fn check_sql(&self, statements: &[Sql]) -> Result<(), StoreError> {
         match &*self.0 {
-            Engine::Sqlite { readers, .. } => readers.check(statements),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => readers.check(statements),
             Engine::Memory(memory) => memory.check(statements),
             Engine::Postgres(postgres) => postgres.check(statements).await,
         }
@@ -229,7 +272,7 @@ impl Db {
     /// Whether other processes may work on the same database.
     pub fn is_shared(&self) -> bool {
         match &*self.0 {
-            Engine::Sqlite { .. } => false,
+            Engine::Sqlite { .. } | Engine::Reading(_) => false,
             Engine::Memory(memory) => memory.is_shared(),
             Engine::Postgres(_) => true,
         }
@@ -251,9 +294,21 @@ impl Db {
                 readers.close();
                 writer.close().await;
             }
+            Engine::Reading(readers) => readers.close(),
             Engine::Memory(_) => {}
             Engine::Postgres(postgres) => postgres.close().await,
         }
+    }
+}
+
+/// Something that takes long, on the blocking pool.
+async fn aside<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(job).await {
+        Ok(outcome) => outcome,
+        Err(stopped) if stopped.is_panic() => panic::resume_unwind(stopped.into_panic()),
+        Err(_shutting_down) => Err(StoreError::Closed),
     }
 }
 

@@ -4,19 +4,30 @@ use domain::human_requests::HumanRequest;
 use domain::{RunId, TeamId, Timestamp};
 use uuid::Uuid;
 
-use crate::db::{Row, StoreError, Tx, params};
+use crate::db::{Row, Sql, StoreError, Tx, params};
 
 const INSERT: &str = "INSERT INTO human_requests (team_id, id, run_id, body, created_at) VALUES ($1, $2, $3, $4, $5)";
-const PENDING: &str = "SELECT body, created_at, closed_at, response FROM human_requests \
-    WHERE team_id = $1 AND run_id = $2 AND closed_at IS NULL";
+// Left to choose, SQLite reads all requests that the team ever had.
+macro_rules! open {
+    ($before:literal, $after:literal) => {
+        Sql::pair(concat!($before, " INDEXED BY human_requests_open ", $after), concat!($before, " ", $after))
+    };
+}
+const PENDING: Sql = open!(
+    "SELECT body, created_at, closed_at, response FROM human_requests",
+    "WHERE team_id = $1 AND run_id = $2 AND closed_at IS NULL"
+);
 const GET: &str =
     "SELECT body, created_at, closed_at, response FROM human_requests WHERE team_id = $1 AND run_id = $2 AND id = $3";
 const ANSWER: &str = "UPDATE human_requests SET closed_at = $4, response = $5 \
     WHERE team_id = $1 AND run_id = $2 AND id = $3 AND closed_at IS NULL";
-const CLOSE: &str = "UPDATE human_requests SET closed_at = $3 WHERE team_id = $1 AND run_id = $2 AND closed_at IS NULL";
+const CLOSE: Sql =
+    open!("UPDATE human_requests", "SET closed_at = $3 WHERE team_id = $1 AND run_id = $2 AND closed_at IS NULL");
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[INSERT, PENDING, GET, ANSWER, CLOSE];
+pub(crate) const SQL: &[&str] = &[INSERT, GET, ANSWER];
+#[cfg(test)]
+pub(crate) const PAIRS: &[Sql] = &[PENDING, CLOSE];
 
 /// A request as stored.
 #[derive(Debug, Clone)]

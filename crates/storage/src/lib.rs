@@ -13,7 +13,9 @@ pub mod api_keys;
 pub mod bell;
 pub mod builds;
 mod db;
+pub mod health;
 pub mod hints;
+pub mod holds;
 pub mod human_requests;
 mod ids;
 pub mod journal;
@@ -28,8 +30,8 @@ pub mod work;
 
 pub use bell::Bell;
 pub use db::{
-    Clock, DataLock, Db, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx, Value,
-    Weather,
+    Clock, DataLock, Db, Health, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx,
+    Value, Weather,
 };
 
 macro_rules! step {

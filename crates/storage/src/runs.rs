@@ -426,7 +426,7 @@ pub(crate) async fn tell_outside(tx: &mut Tx<'_>, step: &Commit, seq: u64) -> Re
 /// What somebody outside is told of an event (contract 2.12).
 pub(crate) fn told_outside(event: &Event) -> Option<&'static str> {
     match event {
-        Event::PersonAsked { .. } => Some("human_request"),
+        Event::PersonAsked { .. } | Event::Held { .. } => Some("human_request"),
         Event::Completed { .. } => Some("run_completed"),
         Event::Failed { .. } => Some("run_failed"),
         Event::Interrupted { .. } => Some("run_interrupted"),

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
-use crate::{agents, api_keys, builds, human_requests, journal, runs, sabotage, sandboxes, teams, work};
+use crate::{agents, api_keys, builds, health, human_requests, journal, runs, sabotage, sandboxes, teams, work};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
@@ -26,6 +26,7 @@ async fn fits(db: &Db) {
         ("agents", agents::SQL),
         ("api_keys", api_keys::SQL),
         ("builds", builds::SQL),
+        ("health", health::SQL),
         ("human_requests", human_requests::SQL),
         ("journal", journal::SQL),
         ("runs", runs::SQL),
@@ -37,5 +38,6 @@ async fn fits(db: &Db) {
         let statements: Vec<Sql> = statements.iter().copied().map(Sql::both).collect();
         assert_eq!(db.check_sql(&statements).await, Ok(()), "{noun}");
     }
+    assert_eq!(db.check_sql(human_requests::PAIRS).await, Ok(()));
     assert_eq!(db.check_sql(work::PAIRS).await, Ok(()));
 }

@@ -85,16 +85,23 @@ const LEAVE: &str =
 // Asked before the schema is there, too.
 const NOW: Sql =
     Sql::pair("SELECT errand_now()", "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
+// For the only process that may work on this database: whoever had it is gone.
+const SEIZE: &str = "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id";
+const SEIZED: &str =
+    "SELECT build_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
+const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] =
-    &[WAKE, TEAMS, SUSPECTED, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS];
+pub(crate) const SQL: &[&str] = &[
+    WAKE, TEAMS, SUSPECTED, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS,
+    SEIZE, SEIZED, ALL,
+];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
-const JOURNAL: u32 = 1;
+pub(crate) const JOURNAL: u32 = 2;
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +131,17 @@ pub struct Claimed {
     pub webhook: bool,
     /// The end of its journal, the claim's own entry included: last `seq`, number of messages.
     pub tail: (u64, u64),
+}
+
+/// A run that was taken without a claim, with what is needed to settle it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seized {
+    pub(crate) lease: Lease,
+    pub(crate) build: BuildId,
+    /// Whether somebody wants to be called back.
+    pub(crate) webhook: bool,
+    /// The end of its journal: last `seq`, number of messages.
+    pub(crate) tail: (u64, u64),
 }
 
 /// What to claim, and for how long.
@@ -295,6 +313,21 @@ pub async fn leave_to_newer(tx: &mut Tx<'_>, lease: Lease) -> Result<(), StoreEr
 /// Frees every claim: for the start of the only process that may work on this database, when no earlier claim can be alive.
 pub async fn free_all(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     tx.exec(FREE_ALL, &[]).await
+}
+
+/// Every run that moves or would by itself: due now or later, or held by somebody.
+pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
+    tx.rows(ALL, &[]).await?.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
+}
+
+/// Takes a run to settle it in this very transaction, whoever holds it, and without a claim in its journal: for the only process that may work on
+/// this database. `None`: it has no work, or no row.
+pub(crate) async fn seize(tx: &mut Tx<'_>, run: RunId, token: Uuid) -> Result<Option<Seized>, StoreError> {
+    let Some(work) = tx.row(SEIZE, &params![run, token, millis(60_000)]).await? else { return Ok(None) };
+    let lease = Lease { run, team: TeamId(work.uuid(0)?), claim: token };
+    let Some(row) = tx.row(SEIZED, &params![lease.team, run]).await? else { return Ok(None) };
+    let tail = (row.u64(1)?, row.u64(2)?);
+    Ok(Some(Seized { lease, build: BuildId(row.uuid(0)?), webhook: row.bool(3)?, tail }))
 }
 
 /// When there is something to claim. `None`: nothing will be by itself.

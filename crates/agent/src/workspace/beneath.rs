@@ -146,7 +146,7 @@ fn plain(metadata: &Metadata, shown: &SandboxPath) -> Result<(), FileError> {
 }
 
 /// What an entry is, unless it is a regular file with one name.
-fn oddity(metadata: &Metadata) -> Option<&'static str> {
+pub(super) fn oddity(metadata: &Metadata) -> Option<&'static str> {
     if metadata.is_symlink() {
         Some("a symbolic link")
     } else if metadata.is_dir() {

@@ -50,9 +50,13 @@ fn recording(about: String, events: &[Event]) -> anyhow::Result<Recording> {
     let mut people = Vec::new();
     let mut turns = Vec::new();
     let mut model = None;
+    let mut held = None;
     for event in events {
         match event {
             Event::MessageReceived(said) => people.push(said.text.clone()),
+            Event::Held { request } => held = Some(request.id),
+            // Nothing that the model hears.
+            Event::PersonAnswered { request_id, .. } if held == Some(*request_id) => {}
             Event::PersonAnswered { response, .. } => people.push(response.text()),
             Event::Replied { turn, reply } => {
                 model.get_or_insert(reply.model.clone());

@@ -204,7 +204,7 @@ fn a_reader_that_has_enough_is_no_error() {
 #[test]
 fn help_names_every_command() {
     let (_, help, _) = said(&errand(&["--help"]).output().unwrap());
-    for command in ["serve", "demo", "keys", "agents", "builds", "runs", "sandboxes"] {
+    for command in ["serve", "demo", "keys", "backup", "restore", "doctor", "agents", "builds", "runs", "sandboxes"] {
         assert!(help.contains(&format!("\n  {command}")), "{help}");
     }
 }

@@ -3,9 +3,13 @@
 //! `house.rs` starts it; the other files are named after the commands they try.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod doctor;
 #[cfg(test)]
 mod example;
 #[cfg(test)]
@@ -14,5 +18,7 @@ mod follow;
 mod house;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod restore;
 #[cfg(test)]
 mod serve;

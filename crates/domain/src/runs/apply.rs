@@ -1,13 +1,15 @@
 //! The decision: which state and which effects follow from an event.
 //!
 //! Here: which events fit, what a claim and an end mean, and the limits. `apply/turns.rs` has what a model's turn brings, `apply/calls.rs` tools and
-//! people.
+//! people, `apply/hold.rs` what keeps a run from going on by itself.
 //!
 //! Invariants, as absences: no tool call leaves without its `ToolStarted`; none is started twice within a claim, and one that must not be
-//! repeated is never started after a crash; no event but a message moves a run that has ended, and none moves one that failed; no limit changes
-//! the state, only what follows from it, so that a journal replays under any limits.
+//! repeated is never started after a crash; no event but a message moves a run that has ended, and none moves one that failed; nothing follows
+//! from where a held run stands until a person lets it go on; no limit changes the state, only what follows from it, so that a journal replays
+//! under any limits.
 
 mod calls;
+mod hold;
 mod turns;
 
 use super::{Cause, Effect, Event, FINISH, Phase, Refused, Run, Status};
@@ -48,15 +50,20 @@ impl Run {
             Event::ToolFinished { outcome, .. } => self.tool_finished(at, outcome.clone()),
             Event::PersonAsked { request } => self.asked(at, request),
             Event::PersonAnswered { response, .. } => self.answered(at, response),
+            Event::Held { request } => self.hold(request),
             Event::Completed { .. } => self.end(at, Status::Completed, "the Job was finished before this call"),
             Event::Failed { .. } => self.end(at, Status::Failed, "the Job failed before this call"),
             Event::Interrupted { .. } => self.end(at, Status::Interrupted, "the Job was stopped before this call"),
         };
         self.last_at = self.last_at.max(at);
+        let effects = if self.held.is_some() { self.stay(at) } else { effects };
         Ok(self.within_limits(at, effects))
     }
 
     fn fits(&self, event: &Event) -> bool {
+        if let Some(request) = &self.held {
+            return self.fits_while_held(request, event);
+        }
         match event {
             Event::Created { .. } => matches!(self.phase, Phase::New) && self.lines.is_empty(),
             Event::Claimed { .. } | Event::Noted { .. } | Event::MessageReceived(_) => true,
@@ -71,6 +78,7 @@ impl Run {
             Event::PersonAnswered { request_id, .. } => {
                 matches!(&self.phase, Phase::Asking { request, .. } if request.id == *request_id)
             }
+            Event::Held { .. } => !matches!(self.phase, Phase::Asking { .. } | Phase::Ended(_)),
             Event::Completed { .. } => matches!(self.phase, Phase::Answered | Phase::Acting { .. }),
             Event::Failed { .. } | Event::Interrupted { .. } => !matches!(self.phase, Phase::Ended(_)),
         }
@@ -86,6 +94,11 @@ impl Run {
             self.used.active_ms = self.used.active_ms.saturating_add(self.last_at.ms_since(since));
             self.active_since = Some(at);
         }
+        self.go_on(at)
+    }
+
+    /// What is due where it stands, for a worker that has nothing of it in hand.
+    fn go_on(&mut self, at: Timestamp) -> Effects {
         match &self.phase {
             Phase::New => self.think(at),
             Phase::Thinking { turn, .. } => vec![Effect::CallModel { turn: *turn }],
@@ -113,6 +126,7 @@ impl Run {
     /// Over. Calls that never ran get an outcome, so that the conversation stays one that providers accept when it is resumed.
     fn end(&mut self, at: Timestamp, status: Status, why: &str) -> Effects {
         self.rest(at);
+        self.held = None;
         match &self.phase {
             Phase::Acting { current, queue, begun } => {
                 let done = status == Status::Completed && current.name == FINISH;

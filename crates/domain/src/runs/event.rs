@@ -81,6 +81,12 @@ pub enum Event {
         /// What.
         response: Response,
     },
+    /// It does not go on by itself any more, wherever it stood: a person decides. Written when a backup is restored, since nobody knows what
+    /// happened after that backup was taken.
+    Held {
+        /// What the person decides: an approval. Approved, it goes on as after a crash; denied, it is stopped.
+        request: HumanRequest,
+    },
     /// It is done.
     Completed {
         /// The result, unless the model's last words already are.
@@ -94,7 +100,7 @@ pub enum Event {
     },
     /// It was stopped.
     Interrupted {
-        /// By what: `stop_request`.
+        /// By what: `stop_request`, or `denied` where a person did not let a held run go on.
         by: String,
     },
 }
@@ -113,6 +119,7 @@ impl Event {
             Self::ToolFinished { .. } => "tool_finished",
             Self::PersonAsked { .. } => "person_asked",
             Self::PersonAnswered { .. } => "person_answered",
+            Self::Held { .. } => "held",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
             Self::Interrupted { .. } => "interrupted",
@@ -121,7 +128,7 @@ impl Event {
 
     /// Whether this version has an event of that name.
     pub fn knows(kind: &str) -> bool {
-        const KINDS: [&str; 13] = [
+        const KINDS: [&str; 14] = [
             "created",
             "claimed",
             "message_received",
@@ -132,6 +139,7 @@ impl Event {
             "tool_finished",
             "person_asked",
             "person_answered",
+            "held",
             "completed",
             "failed",
             "interrupted",

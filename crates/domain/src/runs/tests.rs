@@ -36,6 +36,19 @@ fn stopped() -> Event {
     Event::Interrupted { by: "stop_request".into() }
 }
 
+fn approval(id: u128) -> HumanRequest {
+    let kind = crate::human_requests::Kind::Approval;
+    HumanRequest { id: Uuid::from_u128(id), kind, title: "Continue?".into(), description: None, questions: vec![] }
+}
+
+fn held() -> Event {
+    Event::Held { request: approval(77) }
+}
+
+fn decided(yes: bool) -> Event {
+    Event::PersonAnswered { request_id: Uuid::from_u128(77), response: Response::Approved(yes) }
+}
+
 fn failed(turn: u32, retryable: bool, retry_after_ms: Option<u64>) -> Event {
     let failure = ModelFailure { code: "model_overloaded".into(), message: "busy".into(), retryable, retry_after_ms };
     Event::TurnFailed { turn, failure, spread_permille: 500 }
@@ -218,6 +231,73 @@ fn a_call_in_flight_shows_its_outcome_before_the_run_is_stopped() {
 }
 
 #[test]
+fn a_held_run_asks_and_goes_on_as_after_a_crash() {
+    let (safe, unsafe_one) =
+        (call(1, "read_file", Replay::Safe, &json!({})), call(1, "edit_file", Replay::Never, &json!({})));
+    let using = |call: &ToolCall| with(started(), [reply(1, "", vec![call.clone()], Stop::Done)]);
+    for (history, due) in [
+        (vec![created()], Effect::CallModel { turn: 1 }),
+        (started(), Effect::CallModel { turn: 1 }),
+        (with(started(), [failed(1, true, Some(60_000))]), Effect::Sleep(Timestamp(62_000))),
+        (using(&safe), Effect::CallTool(safe.clone())),
+        // Made before the backup or after it: nobody knows, and it is not made again.
+        (using(&unsafe_one), Effect::CallModel { turn: 2 }),
+    ] {
+        let (run, step) = after(Rules::default(), with(history.clone(), [held()]));
+        assert_eq!((run.status(), step.next), (Status::Waiting, Some(Effect::Wait)));
+        assert_eq!(run.pending_request(), Some(&approval(77)));
+        let (_, step) = after(Rules::default(), with(history.clone(), [held(), claimed()]));
+        assert_eq!(step.next, Some(Effect::Wait), "a claim alone moves nothing");
+        let (run, step) = after(Rules::default(), with(history.clone(), [held(), claimed(), decided(true)]));
+        assert_eq!((run.pending_request(), step.next.as_ref()), (None, Some(&due)));
+        assert!(run.people().is_empty(), "the model did not ask");
+        // Whoever writes instead of deciding lets it go on, too.
+        let (run, step) = after(Rules::default(), with(history.clone(), [held(), claimed(), said("go on")]));
+        assert_eq!((run.people(), step.next), (["go on".to_owned()].as_slice(), Some(due)));
+        for end in [decided(false), stopped()] {
+            let (run, step) = after(Rules::default(), with(history.clone(), [held(), claimed(), end]));
+            assert_eq!((run.status(), step.events.last().map(Event::kind)), (Status::Interrupted, Some("interrupted")));
+            let in_flight =
+                run.lines().iter().any(|line| matches!(line, Line::ToolResult { outcome: Outcome::Unknown, .. }));
+            assert_eq!(
+                in_flight,
+                step.events.iter().any(|event| event.kind() == "tool_finished"),
+                "an open call shows its outcome first"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_waits_or_has_ended_is_not_held() {
+    let ask = call(1, ASK_PERSON, Replay::Safe, &json!({"kind": "approval", "title": "Pay?"}));
+    let asked = with(started(), [reply(1, "", vec![ask.clone()], Stop::Done)]);
+    let done = with(started(), [reply(1, "done", vec![], Stop::Done)]);
+    for history in [asked.clone(), done] {
+        let (mut run, _) = after(Rules::default(), history);
+        let before = run.clone();
+        assert_eq!(run.advance(Timestamp(9), [held()]).1.len(), 1);
+        assert_eq!(run, before);
+    }
+    // An answer that lay in the inbox is taken, and what would follow from it is not done by itself.
+    let (mut run, _) = after(Rules::default(), asked);
+    let answer = Event::PersonAnswered { request_id: ask.key, response: Response::Approved(true) };
+    let (step, _) = run.advance(Timestamp(9), [answer, held()]);
+    assert_eq!((kinds(&step), step.next), (vec!["person_answered", "held"], Some(Effect::Wait)));
+    assert_eq!(run.pending_request(), Some(&approval(77)));
+}
+
+#[test]
+fn the_time_a_run_is_held_is_free() {
+    let rules = Rules { limits: Limits { wall_ms: 1_500, ..Limits::default() }, ..Rules::default() };
+    let (mut run, _) = after(rules, started());
+    run.advance(Timestamp(86_400_000), [held()]);
+    let (step, _) = run.advance(Timestamp(2 * 86_400_000), [claimed(), decided(true)]);
+    assert_eq!(step.next, Some(Effect::CallModel { turn: 1 }));
+    assert_eq!(run.wall_left_ms(Timestamp(2 * 86_400_000 + 500)), 1_000);
+}
+
+#[test]
 fn limits_hold_and_a_restart_does_not_reset_them() {
     let looping = |turns: u32| {
         let round = |turn: u32| {
@@ -270,7 +350,8 @@ fn any_event() -> impl Strategy<Value = Event> {
     let key = (0_u128..6).prop_map(Uuid::from_u128);
     let stop = prop::sample::select(vec![Stop::Done, Stop::Done, Stop::Length, Stop::Refused]);
     let outcome = prop::sample::select(vec![Outcome::Ok(json!(1)), Outcome::Error("e".into()), Outcome::Unknown]);
-    let response = prop::sample::select(vec![Response::Approved(true), Response::Answers([].into())]);
+    let responses = vec![Response::Approved(true), Response::Approved(false), Response::Answers([].into())];
+    let response = prop::sample::select(responses);
     prop_oneof![
         1 => Just(created()),
         4 => Just(claimed()),
@@ -282,6 +363,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => any_call().prop_map(|call| Event::ToolStarted { call }),
         5 => (key.clone(), outcome).prop_map(|(key, outcome)| Event::ToolFinished { key, outcome }),
         2 => (key, response).prop_map(|(request_id, response)| Event::PersonAnswered { request_id, response }),
+        2 => (0_u128..6).prop_map(|id| Event::Held { request: approval(id) }),
         1 => Just(Event::Completed { result: None }),
         1 => Just(Event::Failed { cause: Cause { code: "c".into(), message: "m".into() } }),
         1 => Just(stopped()),
@@ -291,6 +373,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 /// Fresh keys for the calls of a reply, as the engine gives them; and, half of the time, the key that an outcome or an answer is waited for under.
 fn plausible(event: Event, run: &Run, keys: &mut u128) -> Event {
     let awaited = match &run.phase {
+        _ if run.held.is_some() => run.held.as_ref().map(|request| request.id),
         Phase::Acting { current, .. } | Phase::Asking { current, .. } => Some(current.key),
         _ => None,
     };
@@ -317,7 +400,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     /// Over any history: nothing panics; what was refused changed nothing; what follows by itself always fits; between two claims no effect is
-    /// yielded twice; the journal folds to the same state; and a run is never left with nothing to do that says it is at work.
+    /// yielded twice (a held run has no worker, so whoever moves it next has claimed it); the journal folds to the same state; a run is never left
+    /// with nothing to do that says it is at work; and a held one does nothing and asks the same until a person decides or writes, or it ends.
     #[test]
     fn any_history_is_sound(batches in prop::collection::vec((prop::collection::vec(any_event(), 1..4), 0_i64..5_000), 0..40), json_object: bool) {
         let limits = Limits { turns: 4, tool_calls: 6, model_tries: 3, ..Limits::default() };
@@ -335,9 +419,20 @@ proptest! {
                 continue;
             }
             prop_assert!(!single || refused.is_empty(), "what follows by itself fits: {:?}", refused);
-            if is_claim {
+            let held_now = step.events.iter().any(|event| matches!(event, Event::Held { .. }));
+            if is_claim || held_now {
                 yielded.clear();
             }
+            if run.held.is_some() {
+                prop_assert!(step.next.is_none() || step.next == Some(Effect::Wait), "{:?} follows for a held run", step.next);
+                prop_assert_eq!(run.active_since, None, "nobody works on it");
+            }
+            let frees = |event: &Event| match event {
+                Event::MessageReceived(_) | Event::Failed { .. } | Event::Interrupted { .. } => true,
+                Event::PersonAnswered { request_id, .. } => before.held.as_ref().is_some_and(|asked| asked.id == *request_id),
+                _ => false,
+            };
+            prop_assert!(before.held.is_none() || run.held == before.held || step.events.iter().any(frees), "it went on by itself");
             for event in step.events {
                 journal.push(Entry { seq: journal.len() as u64 + 1, at: Timestamp(now), event });
             }

@@ -74,6 +74,7 @@ pub fn message(run: RunId, entry: &Entry) -> Option<Message> {
             (("tool_result", "tool"), None)
         }
         Event::PersonAsked { request } => (("human_request", "assistant"), Some(spoken(request))),
+        Event::Held { request } => (("human_request", "system"), Some(spoken(request))),
         Event::PersonAnswered { response, .. } => (("text", "user"), Some(response.text())),
         Event::Completed { result } => (("text", "assistant"), result.clone()),
         Event::Failed { cause } => system(format!("Failed: {} ({})", cause.message, cause.code)),

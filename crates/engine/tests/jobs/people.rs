@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::human_requests::Response;
+use domain::human_requests::{HumanRequest, Kind, Response};
 use domain::limits::Limits;
 use domain::runs::Event;
 use domain::turns::{Line, Outcome};
 use engine::Settings;
 use serde_json::json;
+use storage::holds::{self, Hold};
 use storage::{StoreError, human_requests, runs};
 use testkit::scripted::{ScriptedModel, says, wants};
 
@@ -180,4 +181,25 @@ async fn a_run_that_waits_for_a_person_is_only_rows_and_goes_on_with_the_answer(
     let asked = ["claimed", "replied", "tool_started", "person_asked"];
     assert_eq!(kinds[2..6], asked);
     assert_eq!(kinds[6..], ["claimed", "person_answered", "replied", "completed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_run_goes_on_when_a_person_lets_it_and_says_first_what_is_not_served() {
+    let house = House::new().await;
+    let run = house.start_with(None, Some("https://example.com/hook".into())).await;
+    let (request, token, now) = (approval(house.id()), house.id(), house.now());
+    let id = request.id;
+    let held = house.db.write(async move |tx| holds::hold(tx, run, request, token, now).await).await.unwrap();
+    assert_eq!((held, house.next_due().await), (Hold::Asks, None));
+    let model = ScriptedModel::new(|_| Ok(says("done")));
+    let _engine = house.engine(model);
+    let answered = Event::PersonAnswered { request_id: id, response: Response::Approved(true) };
+    house.tell(run, answered).await;
+    house.until(run, "completed").await;
+    let kinds = house.kinds(run).await;
+    assert_eq!(kinds, ["created", "held", "claimed", "noted", "person_answered", "replied", "completed"]);
+}
+
+fn approval(id: uuid::Uuid) -> HumanRequest {
+    HumanRequest { id, kind: Kind::Approval, title: "Continue?".into(), description: None, questions: vec![] }
 }

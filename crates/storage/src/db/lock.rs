@@ -5,7 +5,7 @@
 
 use super::error::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process;
 
@@ -31,6 +31,22 @@ impl DataLock {
         // The number is only for the message above; the lock itself is what counts.
         file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(failed)?;
         Ok(DataLock { _file: file })
+    }
+
+    /// Whether a server has the folder, in the words for whoever would take it; `None` if nobody does. Nothing is made or written.
+    pub fn holder(folder: &Path) -> Result<Option<StoreError>, StoreError> {
+        let path = folder.join("server.lock");
+        let failed = |error| StoreError::Io(format!("{}: {error}", path.display()));
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        // Shared, and let go at once: two that only look do not hinder each other.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(held(folder, file))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 }
 
@@ -58,7 +74,9 @@ mod tests {
         let refused = DataLock::take(folder.path()).unwrap_err();
         let StoreError::Locked(told) = refused else { panic!("{refused:?}") };
         assert!(told.contains(&format!("process {}", process::id())), "{told}");
+        assert_eq!(DataLock::holder(folder.path()), Ok(Some(StoreError::Locked(told))));
         drop(held);
+        assert_eq!(DataLock::holder(folder.path()), Ok(None));
         DataLock::take(folder.path()).unwrap();
     }
 

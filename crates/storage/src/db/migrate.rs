@@ -67,6 +67,14 @@ pub(super) async fn require(tx: &mut Tx<'_>, known: &[Migration]) -> Result<(), 
     }
 }
 
+/// The numbers of what is applied, in order; see [`Db::applied`](super::Db::applied).
+pub(super) async fn applied(tx: &mut Tx<'_>) -> Result<Vec<u32>, StoreError> {
+    if tx.row(EXISTS, &[]).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    tx.rows(APPLIED, &[]).await?.iter().map(|row| row.u32(0)).collect()
+}
+
 /// The part of `known` that is not applied, after checking the part that is.
 async fn missing<'k>(tx: &mut Tx<'_>, known: &'k [Migration]) -> Result<&'k [Migration], StoreError> {
     if tx.row(EXISTS, &[]).await?.is_none() {
@@ -143,6 +151,7 @@ mod tests {
         assert_eq!(db.require_schema(&[FIRST, SECOND]).await, Ok(()));
         let known = ["SELECT x, y, z FROM a, b, c".into(), CREATE, EXISTS, ALONE, APPLIED.into(), NOTE.into()];
         db.check_sql(&known).await.unwrap();
+        assert_eq!(db.applied().await, Ok(vec![1, 2]));
         let times = "SELECT applied_at FROM schema_migrations ORDER BY number";
         let noted = db.read(async |tx| tx.rows(times, &[]).await).await.unwrap();
         let noted: Vec<_> = noted.iter().map(|row| row.int(0).unwrap()).collect();

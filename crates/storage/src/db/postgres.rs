@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_postgres::IsolationLevel;
 
 use super::error::StoreError;
+use super::health::Health;
 use super::sql::Sql;
 use super::tx::Tx;
 pub use connect::{Pooler, PostgresSettings};
@@ -83,6 +84,14 @@ impl Postgres {
     /// How this database is reached, for the connection that carries rings.
     pub(super) fn settings(&self) -> &PostgresSettings {
         &self.settings
+    }
+
+    /// See [`Db::health`](super::Db::health).
+    pub(super) async fn health(&self) -> Result<Health, StoreError> {
+        let client = self.reads.pool.get().await.map_err(|error| lost(&error))?;
+        // One more listens for news.
+        let of_a_node = u32::try_from(self.settings.connections.max(2).div_ceil(2) * 2 + 1).unwrap_or(u32::MAX);
+        connect::health(&client, of_a_node).await
     }
 
     /// Prepares each statement without running it.

@@ -1,10 +1,11 @@
 //! What the store promises, tried on real files: commits and snapshots here, what goes wrong in
 //! `failures.rs`, statements and settings in `engine.rs`.
 
+mod backup;
 mod engine;
 mod failures;
 
-use super::{Clock, Db, Engine, Migration, Settings, Sql, StoreError, Tx, params};
+use super::{Clock, Db, Engine, Health, Migration, Settings, Sql, StoreError, Tx, params};
 use domain::Timestamp;
 use rusqlite::Connection;
 use std::sync::{Arc, mpsc};

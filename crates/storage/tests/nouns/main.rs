@@ -29,6 +29,7 @@ macro_rules! both {
 
 mod builds;
 mod fence;
+mod holds;
 mod house;
 mod inbox;
 mod journal;

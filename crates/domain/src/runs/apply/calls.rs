@@ -66,6 +66,10 @@ impl Run {
     }
 
     pub(super) fn answered(&mut self, at: Timestamp, response: &Response) -> Effects {
+        if self.held.is_some() {
+            // The model did not ask, so it is not told.
+            return self.released(at, response);
+        }
         self.people.push(response.text());
         self.proceed(at, Outcome::Ok(response.for_model()))
     }
@@ -73,6 +77,11 @@ impl Run {
     /// A person wrote.
     pub(super) fn heard(&mut self, at: Timestamp, said: &Said) -> Effects {
         self.people.push(said.text.clone());
+        if self.held.is_some() { self.released_by(at, said) } else { self.told(at, said) }
+    }
+
+    /// The message has its place in the conversation.
+    pub(super) fn told(&mut self, at: Timestamp, said: &Said) -> Effects {
         match &self.phase {
             Phase::New | Phase::Thinking { .. } | Phase::Resting { .. } | Phase::Ended(Status::Failed) => {
                 self.lines.push(Line::User(said.text.clone()));

@@ -15,6 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::trouble::said;
 use crate::db::error::StoreError;
+use crate::db::health::Health;
 
 /// How long a connection may take to come about, and how long a job waits for a free one.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -176,6 +177,29 @@ pub(super) async fn judge(client: &Object) -> Result<(), StoreError> {
         wrong.push("the server is a standby and takes no writes: name the primary".to_owned());
     }
     if wrong.is_empty() { Ok(()) } else { Err(StoreError::Setup(wrong.join("; "))) }
+}
+
+/// What a server that was not refused is like.
+pub(super) async fn health(client: &Object, of_a_node: u32) -> Result<Health, StoreError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes'), \
+             current_setting('synchronous_commit'), CAST(current_setting('max_connections') AS INTEGER), \
+             (SELECT CAST(count(*) AS INTEGER) FROM pg_stat_activity WHERE application_name = 'errand' \
+             AND datname = current_database() AND pid <> pg_backend_pid())",
+            &[],
+        )
+        .await
+        .map_err(|error| said(&error))?;
+    let text = |column: usize| row.try_get::<_, String>(column).unwrap_or_default();
+    let number = |column: usize| row.try_get::<_, i32>(column).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let settings = [(1, "fsync"), (2, "full_page_writes"), (3, "synchronous_commit")];
+    Ok(Health::Postgres {
+        version: text(0),
+        settings: settings.map(|(column, name)| (name.to_owned(), text(column))).into(),
+        connections: (number(4), number(5)),
+        of_a_node,
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Marks a database file as ours: "Errd" in the file's header.
-const APPLICATION_ID: i64 = 0x4572_7264;
+pub(super) const APPLICATION_ID: i64 = 0x4572_7264;
 
 /// From 3.7.0 until 3.51.2 a reset of the write-ahead log could, rarely, corrupt the database.
 const OLDEST_LIBRARY: i32 = 3_051_003;

@@ -3,12 +3,14 @@
 //! Nothing here may write; SQLite refuses it twice (a read-only file and `query_only`).
 
 use super::connect::for_reading;
-use super::{at_once, check, control};
+use super::{at_once, backup, check, control, said};
 use crate::db::Settings;
 use crate::db::error::StoreError;
+use crate::db::health::Health;
 use crate::db::sql::Sql;
 use crate::db::tx::Tx;
 use rusqlite::Connection;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -59,6 +61,21 @@ impl Readers {
         let outcome = statements.iter().try_for_each(|sql| check(&connection, sql.sqlite));
         self.give_back(connection);
         outcome
+    }
+
+    /// Copies what is committed to another file; see [`Db::back_up`](crate::db::Db::back_up).
+    pub(in crate::db) fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        backup::copy(&self.settings, to)
+    }
+
+    /// See [`Db::health`](crate::db::Db::health).
+    pub(in crate::db) fn health(&self) -> Result<Health, StoreError> {
+        let connection = self.take()?;
+        let journal_mode =
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(|error| said(&error))?;
+        let file = backup::sound(&connection, "quick_check");
+        self.give_back(connection);
+        Ok(Health::Sqlite { library: rusqlite::version().to_owned(), journal_mode, file })
     }
 
     /// Closes what is idle, and what is in use when it comes back.

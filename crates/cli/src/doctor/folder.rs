@@ -1,0 +1,98 @@
+//! The machine: the data folder, who may read it, how much room there is, whether a server has it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::statvfs;
+use storage::DataLock;
+
+use super::Report;
+use crate::backup::size;
+use crate::config::{Config, Database};
+
+/// With less room than this a busy server may soon be full.
+const ROOM: u64 = 1 << 30;
+
+/// Whether a server is there to move runs, as far as one can see from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    /// It has the data folder.
+    Here,
+    /// None has it.
+    Missing,
+    /// Other nodes may be anywhere.
+    Unknown,
+}
+
+/// Looks at the data folder.
+pub(super) fn look(report: &mut Report, config: &Config) -> Server {
+    let folder = &config.data_dir;
+    if !folder.is_dir() {
+        report.problem(
+            "data folder",
+            format!("{} is not there", folder.display()),
+            "`errand serve` makes it at its first start; if yours is elsewhere, name it with --data-dir",
+        );
+        return Server::Missing;
+    }
+    report.ok("data folder", format!("{} is there", folder.display()));
+    modes(report, folder);
+    if let Database::Sqlite(path) = &config.database {
+        modes(report, path);
+    }
+    room(report, folder);
+    server(report, config)
+}
+
+/// Whether others on this machine can get at it.
+fn modes(report: &mut Report, path: &Path) {
+    let Ok(metadata) = path.metadata() else { return };
+    let mode = metadata.permissions().mode() & 0o777;
+    let shown = path.display();
+    if mode & 0o077 != 0 {
+        let found =
+            format!("{shown} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets");
+        return report.warning("modes", found, format!("chmod go= {shown}"));
+    }
+    report.ok("modes", format!("{shown} is its owner's only ({mode:o})"));
+}
+
+fn room(report: &mut Report, folder: &Path) {
+    let free = match statvfs(folder) {
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        Err(error) => {
+            return report.warning(
+                "disk",
+                format!("the system does not say how much room there is: {error}"),
+                "look at it with df",
+            );
+        }
+    };
+    if free < ROOM {
+        let found = format!("{} free on the disk of the data folder", size(free));
+        return report.warning("disk", found, "make room: on a full disk nothing new is accepted, and no Job goes on");
+    }
+    report.ok("disk", format!("{} free", size(free)));
+}
+
+fn server(report: &mut Report, config: &Config) -> Server {
+    let shared = matches!(config.database, Database::Postgres(_));
+    match DataLock::holder(&config.data_dir) {
+        Ok(Some(_)) => {
+            report.ok("server", "one is running on this folder".to_owned());
+            Server::Here
+        }
+        Ok(None) if shared => {
+            report.ok("server", "none is running on this folder; other nodes may be, elsewhere".to_owned());
+            Server::Unknown
+        }
+        Ok(None) => {
+            report.warning("server", "none is running on this folder".to_owned(), "start it with `errand serve`");
+            Server::Missing
+        }
+        Err(error) => {
+            report.problem("server", error.to_string(), "run this as the user that the server runs as");
+            Server::Unknown
+        }
+    }
+}

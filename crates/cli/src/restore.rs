@@ -1,0 +1,201 @@
+//! `errand restore`: a backup, checked and brought back into a data folder that has no database yet.
+//!
+//! Everything is copied under temporary names, checked there, and put in place by renaming, the database last: what has its name is whole, and
+//! until then there is nothing that a server could start on. The runs are held before that (`restore/holds.rs`), so no server ever sees a restored
+//! database in which one would go on by itself.
+
+mod holds;
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use agent::workspace::archive;
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use storage::{Db, MIGRATIONS};
+
+use crate::backup::manifest::{self, DATABASE, Manifest, SANDBOXES, Saved};
+use crate::backup::{parts, sync};
+use crate::config::{Config, Database, Place};
+use crate::restore::holds::Held;
+use crate::serve::environment;
+use crate::{paint, wire};
+
+/// Brings a backup back, into a data folder without a database. SQLite only.
+///
+/// Jobs that were at work when it was taken do not go on by themselves: each asks whether it should.
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    folder: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Restore {
+    /// Does it.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(&self.place, None, &environment)?;
+        let manifest = Manifest::read(&self.folder)?;
+        let newest = MIGRATIONS.last().map_or(0, |step| step.number);
+        if manifest.migrations.iter().any(|number| *number > newest) {
+            anyhow::bail!(
+                "the backup was taken by Errand {}, whose schema is newer than that of this version ({}): restore with that version or a later one",
+                manifest.errand,
+                env!("CARGO_PKG_VERSION")
+            );
+        }
+        let Database::Sqlite(database) = &config.database else {
+            anyhow::bail!(
+                "the settings name {}, and a backup is restored to SQLite: name a place with --data-dir and without --database-url",
+                config.database
+            )
+        };
+        wire::make_private(&config.data_dir)
+            .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
+        let _locks = wire::take_locks(&config.data_dir, database)?;
+        let places = Places::new(database, &config.sandboxes)?;
+        let held = places.fill(&self.folder, &manifest).await?;
+        places.settle().with_context(|| format!("putting the backup in place in {}", config.data_dir.display()))?;
+        paint::print(&if self.json {
+            let held = json!({ "held": held.asks, "stopped_or_at_rest": held.rests, "unreadable": held.unreadable });
+            format!("{}\n", json!({ "data_dir": config.data_dir, "backup": manifest, "runs": held }))
+        } else {
+            said(&config.data_dir, &manifest, &held)
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where everything goes, and where it waits until it is whole. What still waits when this is dropped is removed.
+struct Places {
+    database: PathBuf,
+    sandboxes: PathBuf,
+    waiting_database: PathBuf,
+    waiting_sandboxes: PathBuf,
+}
+
+impl Places {
+    /// Refuses places where something is.
+    fn new(database: &Path, sandboxes: &Path) -> anyhow::Result<Self> {
+        for path in ["", "-wal", "-journal"].map(|end| beside(database, end)) {
+            anyhow::ensure!(
+                !path.try_exists().with_context(|| path.display().to_string())?,
+                "{} is there already: a backup is restored only where no database is. Name another --data-dir, or move that file away",
+                path.display()
+            );
+        }
+        let empty = fs::read_dir(sandboxes).map_or(true, |mut entries| entries.next().is_none());
+        anyhow::ensure!(
+            empty,
+            "{} holds files already, and those of the backup must not be mixed with them: name another --data-dir, or move that folder away",
+            sandboxes.display()
+        );
+        if let Some(parent) = sandboxes.parent() {
+            wire::make_private(parent).with_context(|| parent.display().to_string())?;
+        }
+        let places = Self {
+            waiting_database: beside(database, ".restoring"),
+            waiting_sandboxes: beside(sandboxes, ".restoring"),
+            database: database.to_owned(),
+            sandboxes: sandboxes.to_owned(),
+        };
+        // Of a restore that was killed; the locks are ours, so nobody else is at it.
+        places.clear();
+        Ok(places)
+    }
+
+    /// Copies, checks and holds.
+    async fn fill(&self, folder: &Path, manifest: &Manifest) -> anyhow::Result<Held> {
+        let (saved, copy) = (folder.join(DATABASE), self.waiting_database.clone());
+        let copied = {
+            let (saved, copy) = (saved.clone(), copy.clone());
+            tokio::task::spawn_blocking(move || {
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy)?;
+                manifest::copy(&saved, &mut file)
+            })
+        };
+        let (sha256, bytes) = copied.await?.with_context(|| format!("copying {}", saved.display()))?;
+        same(&saved, &manifest.database, &Saved { files: 1, bytes, sha256 })?;
+        Db::examine(&copy).await.with_context(|| saved.display().to_string())?;
+        let (from, to) = (folder.join(SANDBOXES), self.waiting_sandboxes.clone());
+        let tally = tokio::task::spawn_blocking(move || archive::copy(&from, &to)).await??;
+        same(&folder.join(SANDBOXES), &manifest.sandboxes, &tally.into())?;
+        let taken_at = manifest.taken_at.parse().with_context(|| format!("taken_at {:?}", manifest.taken_at))?;
+        holds::hold_all(&copy, taken_at).await
+    }
+
+    /// Gives everything its name, durably and in this order.
+    fn settle(&self) -> io::Result<()> {
+        // The last that closed the database has moved its log into the file.
+        let log = beside(&self.waiting_database, "-wal");
+        if log.metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(io::Error::other(format!(
+                "{} is still there: the database was not closed in good order",
+                log.display()
+            )));
+        }
+        fs::File::open(&self.waiting_database)?.sync_all()?;
+        for (waiting, place) in [(&self.waiting_sandboxes, &self.sandboxes), (&self.waiting_database, &self.database)] {
+            fs::rename(waiting, place)?;
+            sync(place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
+    }
+
+    /// What cannot be removed is told by the next restore, which cannot make it anew.
+    fn clear(&self) {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let _ = fs::remove_file(beside(&self.waiting_database, end));
+        }
+        let _ = fs::remove_dir_all(&self.waiting_sandboxes);
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The path with something more at its end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+/// Refuses what is not as it was saved.
+fn same(part: &Path, saved: &Saved, found: &Saved) -> anyhow::Result<()> {
+    let told = |what: &Saved| format!("{} files, {} bytes, SHA-256 {}", what.files, what.bytes, what.sha256);
+    anyhow::ensure!(
+        saved == found,
+        "{} was altered or damaged since the backup was taken: {} were saved, and now it is {}. Nothing was restored; use another backup",
+        part.display(),
+        told(saved),
+        told(found)
+    );
+    Ok(())
+}
+
+fn said(data_dir: &Path, manifest: &Manifest, held: &Held) -> String {
+    let asks = (held.asks > 0).then(|| {
+        format!(
+            "{} Jobs were at work or due. None goes on by itself, since what they did after the backup is not in it: each asks.\n\
+             See `errand runs list --status waiting`, and answer with `errand runs respond JOB --approve` or `--deny`.",
+            held.asks
+        )
+    });
+    let unreadable = (held.unreadable > 0)
+        .then(|| format!("{} Jobs cannot be read and will fail, saying so, when the server starts.", held.unreadable));
+    let keys = "API keys that were revoked after the backup are valid again: look at `errand keys list` before you start the server.";
+    let first = format!("restored into {}\n", data_dir.display()) + &parts(manifest);
+    first + &paint::lines(asks.into_iter().chain(unreadable).chain([keys.to_owned()]))
+}
