@@ -80,7 +80,7 @@ async fn start(api: Api, agent: String, runs: usize, pause_ms: u64, chance: Arc<
 
 /// A few words, each after the one before was acknowledged.
 async fn talk(api: Api, run: RunId, chance: Arc<Chance>, told: Arc<Mutex<Told>>) {
-    for word in 0..1 + chance.below(3) {
+    for word in 0..=chance.below(3) {
         tokio::time::sleep(chance.millis(0, 200)).await;
         if let Some(id) = api.say(run, &format!("word {word}")).await {
             told.lock().unwrap().said.entry(run).or_default().push(id);

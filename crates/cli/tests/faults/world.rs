@@ -152,6 +152,6 @@ impl World {
     /// What the nodes logged, for a test that fails.
     pub(crate) fn logs(&self) -> String {
         let logs: Vec<PathBuf> = self.starts.iter().map(|start| start.home.join("server.log")).collect();
-        logs.iter().map(|log| format!("--- {}\n{}\n", log.display(), logged(log))).collect()
+        logs.iter().map(|log| format!("--- {}\n{}", log.display(), logged(log))).collect::<Vec<_>>().join("\n")
     }
 }
