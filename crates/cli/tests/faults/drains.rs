@@ -64,8 +64,8 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
     let told = storm.end().await;
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.extend(wrong);
-    if verdict.unknown > 0 {
-        verdict.wrong.push(format!("{} calls were cut off, though all of them were quick", verdict.unknown));
+    if verdict.cut_off > 0 {
+        verdict.wrong.push(format!("{} calls were cut off, though all of them were quick", verdict.cut_off));
     }
     report(suite, "drains", drains, began, &verdict);
     verdict.pass(&world);

@@ -29,6 +29,8 @@ pub(crate) struct Verdict {
     pub(crate) claims: usize,
     pub(crate) calls: usize,
     pub(crate) unknown: usize,
+    /// Calls of unknown outcome in runs that nobody asked to stop.
+    pub(crate) cut_off: usize,
     /// Milliseconds from a kill to the claim of a run that was held by then.
     pub(crate) takeovers: Vec<u64>,
 }
@@ -75,6 +77,7 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
         }
         verdict.claims += events.iter().filter(|(_, _, event)| matches!(event, Event::Claimed { .. })).count();
         verdict.unknown += unknown_outcomes(&seen);
+        verdict.cut_off += if told.stopped.contains(&seen.run) { 0 } else { unknown_outcomes(&seen) };
         verdict.takeovers.extend(takeovers(&events, kills));
         verdict.wrong.extend(found.into_iter().map(|wrong| format!("{}: {wrong}", seen.run)));
     }

@@ -12,7 +12,7 @@ pub(crate) fn number(name: &str, usual: usize) -> usize {
 
 /// Prints the line. `what` was done `times` times.
 pub(crate) fn report(suite: &str, what: &str, times: usize, began: Instant, verdict: &Verdict) {
-    let Verdict { wrong, runs, claims, calls, unknown, takeovers } = verdict;
+    let Verdict { wrong, runs, claims, calls, unknown, takeovers, .. } = verdict;
     let took: Duration = began.elapsed();
     let median = takeovers.get(takeovers.len() / 2).copied().unwrap_or(0);
     let most = takeovers.last().copied().unwrap_or(0);
