@@ -126,25 +126,27 @@ impl Event {
         }
     }
 
+    /// The names of all events that this version has.
+    pub const KINDS: [&str; 14] = [
+        "created",
+        "claimed",
+        "message_received",
+        "noted",
+        "replied",
+        "turn_failed",
+        "tool_started",
+        "tool_finished",
+        "person_asked",
+        "person_answered",
+        "held",
+        "completed",
+        "failed",
+        "interrupted",
+    ];
+
     /// Whether this version has an event of that name.
     pub fn knows(kind: &str) -> bool {
-        const KINDS: [&str; 14] = [
-            "created",
-            "claimed",
-            "message_received",
-            "noted",
-            "replied",
-            "turn_failed",
-            "tool_started",
-            "tool_finished",
-            "person_asked",
-            "person_answered",
-            "held",
-            "completed",
-            "failed",
-            "interrupted",
-        ];
-        KINDS.contains(&kind)
+        Self::KINDS.contains(&kind)
     }
 
     /// Whether `kind` is the name of an event after which nothing happens by itself.
