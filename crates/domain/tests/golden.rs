@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// A story as it is kept.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Story {
-    story: String,
+    title: String,
     json_object: bool,
     journal: Vec<Written>,
     /// What the run is after the last entry, and what is due then.
@@ -77,7 +77,7 @@ fn every_journal_that_any_version_wrote_is_read_as_it_was_meant() {
         for story in read(&file) {
             let (status, due, lines, people) = replayed(&story);
             let meant = (story.status.clone(), story.due.clone(), story.lines, story.people.clone());
-            assert_eq!((status, due, lines, people), meant, "{}: {}", file.display(), story.story);
+            assert_eq!((status, due, lines, people), meant, "{}: {}", file.display(), story.title);
             seen.extend(story.journal.iter().map(|written| written.event["type"].as_str().unwrap().to_owned()));
         }
     }
@@ -127,9 +127,9 @@ impl Teller {
         self
     }
 
-    fn told(self, story: &str) -> Story {
+    fn told(self, title: &str) -> Story {
         let mut story = Story {
-            story: story.to_owned(),
+            title: title.to_owned(),
             json_object: self.json_object,
             journal: self.entries,
             status: String::new(),
