@@ -8,6 +8,7 @@ use std::time::Duration;
 use storage::StoreError;
 use storage::work::{self, Claimed, Claiming, Lease};
 use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
 
 use crate::job;
 use crate::pace::Pace;
@@ -95,7 +96,13 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
         team_most: (settings.team_concurrency > 0).then_some(settings.team_concurrency),
     };
     let began = shop.parts.ambient.steady_ms();
-    let claimed = shop.parts.db.write(async move |tx| work::claim(tx, wanted).await).await?;
+    let claimed = match shop.parts.db.write(async move |tx| work::claim(tx, wanted).await).await {
+        Err(StoreError::InDoubt(why)) => {
+            give_back(shop, wanted.token, why).await;
+            return Ok(Duration::ZERO);
+        }
+        claimed => claimed?,
+    };
     faults::point("claims.claimed");
     let none = claimed.is_empty();
     for claimed in claimed {
@@ -104,6 +111,19 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
     }
     // What is due may be held back by its team's bound, or be another node's by now.
     Ok(if none { HELD_BACK } else { Duration::ZERO })
+}
+
+/// Lets go of whatever was claimed with this token: nobody knows whether anything was, so nobody would work on it until the leases end.
+async fn give_back(shop: &Shop, token: Uuid, why: String) {
+    tracing::warn!(why, "nobody knows what was claimed: it is given back");
+    loop {
+        match shop.parts.db.write(async move |tx| work::give_back(tx, token).await).await {
+            Ok(0) => return,
+            Ok(_) => return shop.parts.bell.ring_work(),
+            Err(error) if error.passes() && shop.goes_on() => tokio::time::sleep(PAUSE).await,
+            Err(error) => return tracing::error!(%error, "giving back failed: the leases will run out"),
+        }
+    }
 }
 
 fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>, claimed_at: u64) {

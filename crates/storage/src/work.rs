@@ -76,6 +76,9 @@ const AGAIN: &str = "INSERT INTO work (run_id, team_id, due_at, attempt) \
     (SELECT 1 FROM inbox WHERE run_id = CAST($1 AS TEXT) AND kind = 'interrupted') THEN 0 ELSE errand_now() END, 0 \
     WHERE EXISTS (SELECT 1 FROM inbox WHERE run_id = CAST($1 AS TEXT)) \
     ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at";
+const GIVE_BACK: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
+    (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, \
+    claim = NULL, attempt = attempt - 1 WHERE claim = $1";
 const FREE_ALL: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() END, claim = NULL WHERE claim IS NOT NULL";
 const NEXT_DUE: &str = "SELECT min(due_at) - errand_now(), min(due_at) FROM work WHERE needs <= $1";
@@ -94,7 +97,7 @@ const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
-    WAKE, TEAMS, SUSPECTED, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, FREE_ALL, NEXT_DUE, STOPS,
+    WAKE, TEAMS, SUSPECTED, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, GIVE_BACK, FREE_ALL, NEXT_DUE, STOPS,
     SEIZE, SEIZED, ALL,
 ];
 #[cfg(test)]
@@ -308,6 +311,11 @@ pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), St
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.
 pub async fn leave_to_newer(tx: &mut Tx<'_>, lease: Lease) -> Result<(), StoreError> {
     tx.exec(LEAVE, &params![lease.run, lease.claim, JOURNAL + 1]).await.map(drop)
+}
+
+/// Undoes a claim whose answer was lost: its runs are free, and no worker counts as dead of them. Answers how many there were.
+pub async fn give_back(tx: &mut Tx<'_>, token: Uuid) -> Result<u64, StoreError> {
+    tx.exec(GIVE_BACK, &params![token]).await
 }
 
 /// Frees every claim: for the start of the only process that may work on this database, when no earlier claim can be alive.

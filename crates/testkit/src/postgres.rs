@@ -7,8 +7,9 @@
 //! work to do, hand it to `spawn_blocking`.
 //!
 //! Here: the cluster. Next: `postgres/server.rs` for its processes, `postgres/install.rs` for the programs and the user they run as,
-//! `postgres/guard.rs` for what outlives a killed test.
+//! `postgres/bouncer.rs` for a pooler before it, `postgres/guard.rs` for what outlives a killed test.
 
+mod bouncer;
 mod guard;
 mod install;
 mod server;
@@ -20,6 +21,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
+pub use self::bouncer::Bouncer;
 use self::guard::Guard;
 use self::install::{Install, output};
 use self::server::Server;

@@ -27,6 +27,8 @@ pub(crate) enum Engine {
     Sqlite,
     Memory,
     Postgres,
+    /// PostgreSQL behind a transaction pooler.
+    Pooled,
 }
 
 pub(crate) struct House {
@@ -61,10 +63,11 @@ impl House {
         let db = match engine {
             Engine::Sqlite => Db::open(&Settings::new(folder.path().join("errand.db"), clock_of_files)).unwrap(),
             Engine::Memory => Db::in_memory(&clock_of_files).unwrap(),
-            Engine::Postgres => Db::connect(postgres::database().parse().unwrap()).await.unwrap(),
+            Engine::Postgres => Db::connect(postgres::database()).await.unwrap(),
+            Engine::Pooled => Db::connect(postgres::pooled_database()).await.unwrap(),
         };
         db.migrate(MIGRATIONS, at(0).0).await.unwrap();
-        if matches!(engine, Engine::Postgres) {
+        if matches!(engine, Engine::Postgres | Engine::Pooled) {
             postgres::let_tests_set_the_clock(&db).await;
         }
         let (team, strangers) = (TeamId(Uuid::from_u128(1)), TeamId(Uuid::from_u128(2)));
@@ -81,7 +84,7 @@ impl House {
     /// From now on it is this time for the database.
     pub(crate) async fn at(&self, now: Timestamp) {
         self.clock.store(now.0, Ordering::Relaxed);
-        if matches!(self.engine, Engine::Postgres) {
+        if matches!(self.engine, Engine::Postgres | Engine::Pooled) {
             postgres::set_clock(&self.db, now).await;
         }
     }

@@ -23,6 +23,11 @@ macro_rules! both {
             async fn postgres() {
                 super::$name(Engine::Postgres).await;
             }
+
+            #[tokio::test]
+            async fn postgres_behind_a_pooler() {
+                super::$name(Engine::Pooled).await;
+            }
         }
     };
 }

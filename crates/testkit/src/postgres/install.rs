@@ -45,9 +45,19 @@ impl Install {
 
     /// A program of the server, run as its user in `dir`.
     pub(super) fn server(&self, name: &str, dir: &Path) -> Command {
-        let program = self.bin.join(name);
+        self.as_user(&self.bin.join(name), dir)
+    }
+
+    /// Another program that will not run as root either.
+    pub(super) fn beside(&self, name: &str, dir: &Path) -> Command {
+        // Debian keeps it where only root's path leads.
+        let there = Path::new("/usr/sbin").join(name);
+        if there.is_file() { self.as_user(&there, dir) } else { self.as_user(Path::new(name), dir) }
+    }
+
+    fn as_user(&self, program: &Path, dir: &Path) -> Command {
         let mut command = match self.user {
-            None => plain(&program),
+            None => plain(program),
             Some(User { uid, gid }) => {
                 // It becomes the program, so that the process we start is the one we may wait for.
                 let mut command = plain("setpriv");
