@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use contract::events::Event;
 use contract::messages::MessagePage;
-use domain::RunId;
+use domain::{RunId, Timestamp};
 use serde_json::{Value, json};
 use testkit::checker::Seen;
 
 use crate::job::{Kind, assignment};
+use crate::kills::now;
 use crate::node::KEY;
 
 /// How long one answer may take.
@@ -168,6 +169,25 @@ impl Api {
         let text = String::from_utf8(text).unwrap();
         let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
         data.map(|json| serde_json::from_str(json).unwrap()).collect()
+    }
+
+    /// Follows a run to its end: each event's kind, and how long after its commit it arrived.
+    pub(crate) async fn arrivals(&self, run: RunId) -> Vec<(String, Duration)> {
+        let url = format!("{}/v1/runs/{run}/events", self.base().unwrap());
+        let mut stream = self.http.get(url).bearer_auth(KEY).send().await.unwrap();
+        let (mut text, mut arrived) = (String::new(), Vec::new());
+        while let Ok(Some(bytes)) = stream.chunk().await {
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                if let Some(json) = event.lines().find_map(|line| line.strip_prefix("data:")) {
+                    let event: Event = serde_json::from_str(json).unwrap();
+                    let at: Timestamp = event.timestamp.parse().unwrap();
+                    arrived.push((event.kind, Duration::from_millis(now().ms_since(at))));
+                }
+                text = rest.to_owned();
+            }
+        }
+        arrived
     }
 
     /// `None`: nobody answered.

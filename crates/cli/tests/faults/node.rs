@@ -68,6 +68,11 @@ impl Node {
         self.address().unwrap_or_else(|| panic!("the server did not start: {}", logged(&self.log)))
     }
 
+    /// Its number among processes.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Stops its clock: no thread of it runs until [`Self::thaw`].
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");

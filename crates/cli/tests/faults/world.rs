@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(String, String)>,
     /// How long the ledger may take before or after an effect, at most, in milliseconds.
     pub(crate) ledger_ms: u64,
+    /// Whether the nodes are told that a transaction pooler stands before the server.
+    pub(crate) pooled: bool,
     /// How many may die of a Job.
     pub(crate) deaths: usize,
     /// Where the nodes keep their data; in a folder of the world's own if nothing is said.
@@ -52,6 +54,7 @@ impl Default for Plan {
             model_ms: (5, 60),
             env: vec![],
             ledger_ms: 120,
+            pooled: false,
             // Nobody dies of a Job in most suites, but all do of us.
             deaths: 1_000,
             home: None,
@@ -98,8 +101,9 @@ impl World {
             Store::Postgres { url, .. } | Store::Shared { url, .. } => format!("database_url = \"{url}\"\n"),
         };
         let config = format!(
-            "[server]\n{database}grace_secs = 5\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = {}\n[limits]\nturns = \
+            "[server]\n{database}grace_secs = 5\n[database]\ntransaction_pooler = {}\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = {}\n[limits]\nturns = \
              {TURNS}\n[providers.compatible]\nbase_url = \"{}\"\n",
+            plan.pooled,
             folder.path().join("sandboxes").display(),
             plan.concurrency,
             plan.lease_ms,

@@ -105,3 +105,75 @@ async fn claims_take_the_longest_due_first_and_no_more_than_asked_for(engine: En
     assert_eq!(claimed, [runs[1], runs[2]]);
     assert_eq!(house.claim_one(at(40)).await.lease.run, runs[0]);
 }
+
+both!(a_long_line_of_one_team_holds_up_no_other);
+async fn a_long_line_of_one_team_holds_up_no_other(engine: Engine) {
+    let house = House::new(engine).await;
+    for _ in 0..30 {
+        house.run(house.team).await;
+    }
+    let other = house.run(house.strangers).await.id;
+    let claimed = house.claim_as(at(40), |wanted| wanted.most = 10).await;
+    assert_eq!(claimed.len(), 10, "what the small team leaves of its share is the large one's");
+    assert!(claimed.iter().any(|claimed| claimed.lease.run == other), "the last to come is among the first");
+}
+
+both!(a_team_holds_no_more_than_its_bound);
+async fn a_team_holds_no_more_than_its_bound(engine: Engine) {
+    let house = House::new(engine).await;
+    for _ in 0..5 {
+        house.run(house.team).await;
+    }
+    house.run(house.strangers).await;
+    let bounded = |wanted: &mut storage::work::Claiming| wanted.team_most = Some(2);
+    let first = house.claim_as(at(40), bounded).await;
+    assert_eq!(first.iter().filter(|claimed| claimed.lease.team == house.team).count(), 2);
+    assert_eq!(first.len(), 3, "the other team has its own bound");
+    assert!(house.claim_as(at(41), bounded).await.is_empty(), "both are at it");
+    let done = first.iter().find(|claimed| claimed.lease.team == house.team).unwrap();
+    house.commit(step(done, vec![noted("rest")], Status::Waiting, Then::Release, at(50))).await.unwrap();
+    assert_eq!(house.claim_as(at(60), bounded).await.len(), 1);
+}
+
+both!(a_run_whose_workers_died_is_tried_alone);
+async fn a_run_whose_workers_died_is_tried_alone(engine: Engine) {
+    let house = House::new(engine).await;
+    let suspect = house.run(house.team).await.id;
+    for time in [20, 2_000] {
+        house.claim_one(at(time)).await;
+    }
+    house.run(house.team).await;
+    let suspects = |wanted: &mut storage::work::Claiming| wanted.suspect_from = 2;
+    let alone = house.claim_as(at(4_000), suspects).await;
+    let taken: Vec<_> = alone.iter().map(|claimed| (claimed.lease.run, claimed.attempt, claimed.probation)).collect();
+    assert_eq!(taken, [(suspect, 3, Some(1))], "nothing else is taken with it");
+    let lease = alone[0].lease;
+    house.db.write(async move |tx| work::clear(tx, lease, 2).await).await.unwrap();
+    assert_eq!(house.claim_as(at(4_001), suspects).await.len(), 1, "then the other one");
+    let again = house.claim_as(at(9_000), suspects).await;
+    let taken: Vec<_> = again.iter().map(|claimed| (claimed.lease.run, claimed.attempt, claimed.probation)).collect();
+    assert_eq!(taken, [(suspect, 3, Some(2))], "one more death brings it here again and no further");
+}
+
+both!(a_claim_whose_answer_was_lost_is_given_back);
+async fn a_claim_whose_answer_was_lost_is_given_back(engine: Engine) {
+    let house = House::new(engine).await;
+    house.run(house.team).await;
+    let token = house.claim_one(at(20)).await.lease.claim;
+    let give_back = async || house.db.write(async move |tx| work::give_back(tx, token).await).await.unwrap();
+    assert_eq!((give_back().await, give_back().await), (1, 0));
+    assert_eq!(house.claim_one(at(21)).await.attempt, 1, "nobody died of it");
+}
+
+both!(a_step_that_was_committed_is_not_committed_again);
+async fn a_step_that_was_committed_is_not_committed_again(engine: Engine) {
+    let house = House::new(engine).await;
+    let run = house.run(house.team).await.id;
+    let claimed = house.claim_one(at(20)).await;
+    let done = step(&claimed, vec![noted("once")], Status::Running, Then::Hold(9_000), at(30));
+    house.commit(done.clone()).await.unwrap();
+    let again = async move |tx: &mut storage::Tx<'_>| storage::runs::commit(tx, &done, true).await;
+    let again = house.db.write(again).await.unwrap();
+    assert!(matches!(again, storage::runs::Committed::Done { tail: (4, 2), .. }), "{again:?}");
+    assert_eq!(house.journal(run).await.len(), 4);
+}
