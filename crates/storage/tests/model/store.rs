@@ -65,7 +65,7 @@ impl Store {
         let db = match engine {
             Engine::Sqlite => Db::open(&Settings::new(folder.path().join("errand.db"), time)).unwrap(),
             Engine::Memory => Db::in_memory(&time).unwrap(),
-            Engine::Postgres => Db::connect(postgres::database().parse().unwrap()).await.unwrap(),
+            Engine::Postgres => Db::connect(postgres::database()).await.unwrap(),
         };
         db.migrate(MIGRATIONS, START).await.unwrap();
         if engine == Engine::Postgres {
