@@ -16,7 +16,7 @@ use storage::{Clock, Db, MIGRATIONS, Settings, StoreError, agents, builds, journ
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::postgres;
+use crate::{pooled, postgres};
 
 /// How long the leases of these tests hold, in milliseconds.
 pub(crate) const LEASE: u64 = 1_000;
@@ -64,7 +64,7 @@ impl House {
             Engine::Sqlite => Db::open(&Settings::new(folder.path().join("errand.db"), clock_of_files)).unwrap(),
             Engine::Memory => Db::in_memory(&clock_of_files).unwrap(),
             Engine::Postgres => Db::connect(postgres::database()).await.unwrap(),
-            Engine::Pooled => Db::connect(postgres::pooled_database()).await.unwrap(),
+            Engine::Pooled => Db::connect(pooled::database()).await.unwrap(),
         };
         db.migrate(MIGRATIONS, at(0).0).await.unwrap();
         if matches!(engine, Engine::Postgres | Engine::Pooled) {

@@ -41,5 +41,6 @@ mod journal;
 mod keys;
 mod lists;
 mod people;
+mod pooled;
 mod postgres;
 mod teams;

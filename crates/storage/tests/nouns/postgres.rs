@@ -4,15 +4,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use domain::Timestamp;
-use storage::{Db, Pooler, PostgresSettings, StoreError};
-use testkit::postgres::{Bouncer, Cluster};
+use storage::{Db, PostgresSettings, StoreError};
+use testkit::postgres::Cluster;
 
-fn cluster() -> &'static Cluster {
+pub(crate) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| Cluster::with(&["max_connections=300"]).unwrap())
 }
 
-fn new_database() -> String {
+pub(crate) fn new_database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("nouns_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     cluster().create_database(&name).unwrap();
@@ -22,16 +22,6 @@ fn new_database() -> String {
 /// A new, empty database.
 pub(crate) fn database() -> PostgresSettings {
     cluster().url_of(&new_database()).parse().unwrap()
-}
-
-/// The same behind a pooler that gives each transaction another session.
-pub(crate) fn pooled_database() -> PostgresSettings {
-    static BOUNCER: OnceLock<Bouncer> = OnceLock::new();
-    let bouncer = BOUNCER.get_or_init(|| Bouncer::start(cluster()).unwrap());
-    let url = cluster().url_at(bouncer.address(), &new_database());
-    let mut settings: PostgresSettings = url.parse().unwrap();
-    settings.pooler = Pooler::Transaction;
-    settings
 }
 
 /// From now on this database's time is what a test says: the function that every statement asks is put in front of a table.
