@@ -65,7 +65,7 @@ impl Serve {
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;
         // A new key is shown at once: whatever happens from here on, it is not made again.
-        paint::print(&greeting(&config, address, house.new_key.as_deref()))?;
+        paint::print(&greeting(&config, self.role, address, house.new_key.as_deref()))?;
         let models = std::mem::take(&mut config.models);
         // A node that runs no Jobs needs no models; looking for them on this machine's ports would only delay it.
         let ports: &[(u16, &str)] = if self.role == Role::Api { &[] } else { &USUAL_PORTS };
@@ -106,15 +106,25 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-fn greeting(config: &Config, address: SocketAddr, new_key: Option<&str>) -> String {
+fn greeting(config: &Config, role: Role, address: SocketAddr, new_key: Option<&str>) -> String {
     let mut lines = vec![
         format!("Errand {}", env!("CARGO_PKG_VERSION")),
-        format!("  API     http://{address}/v1"),
+        match role {
+            Role::All | Role::Api => format!("  API     http://{address}/v1"),
+            Role::Worker => format!("  Probes  http://{address}/healthz and /readyz: a worker serves no API"),
+        },
         match &config.database {
             Database::Sqlite(_) => format!("  Data    {}", config.data_dir.display()),
             shared @ Database::Postgres(_) => format!("  Data    {shared}, files in {}", config.sandboxes.display()),
         },
     ];
+    if matches!(config.database, Database::Postgres(_)) && config.sandboxes == config.data_dir.join("sandboxes") {
+        lines.push(
+            "          These files are this node's alone. Where there are other nodes, name a folder that all of them share: \
+             `folder` in section [sandboxes] of errand.toml."
+                .to_owned(),
+        );
+    }
     if let Some(key) = new_key {
         lines.push(format!("  Key     {key}"));
         lines.push(

@@ -56,7 +56,8 @@ impl Node {
         let mut line = String::new();
         while self.address.is_none() && self.says.read_line(&mut line).unwrap() > 0 {
             if let Some((_, address)) = line.split_once("http://") {
-                self.address = Some(format!("http://{}", address.trim_end().trim_end_matches("/v1")));
+                let address = address.split(['/', '\n']).next().unwrap_or_default();
+                self.address = Some(format!("http://{address}"));
             }
             line.clear();
         }
