@@ -73,9 +73,11 @@ impl Workspaces {
     }
 
     /// As [`Self::with_quota`], where other nodes write beneath the same root: nothing of theirs is touched. `node` is a plain name that no
-    /// other node has.
+    /// other node has, and that this one had before it was started again.
     pub fn shared(root: PathBuf, quota: Quota, node: &str) -> Self {
-        Self::over(root, quota, format!("{INCOMING}-{node}"))
+        let incoming = format!("{INCOMING}-{node}");
+        let _ = std::fs::remove_dir_all(root.join(&incoming));
+        Self::over(root, quota, incoming)
     }
 
     fn over(root: PathBuf, quota: Quota, incoming_folder: String) -> Self {

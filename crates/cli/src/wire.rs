@@ -23,6 +23,7 @@ use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, t
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
@@ -113,7 +114,7 @@ impl House {
     ) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, .. } = self;
         let workspaces = if db.is_shared() {
-            let node = ambient.id(ambient.now()).simple().to_string();
+            let node = node_name(&config.data_dir, ambient.as_ref())?;
             Workspaces::shared(config.sandboxes, config.quota, &node)
         } else {
             Workspaces::with_quota(config.sandboxes, config.quota)
@@ -311,6 +312,19 @@ fn warn_if_shared(path: &Path) {
             "{path} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets in clear: chmod go= {path}"
         );
     }
+}
+
+/// What no other node is called: made at the first start and kept in the data folder, whose lock is ours.
+fn node_name(folder: &Path, ambient: &SystemAmbient) -> anyhow::Result<String> {
+    let file = folder.join("node");
+    if let Ok(name) = std::fs::read_to_string(&file)
+        && Uuid::try_parse(name.trim()).is_ok()
+    {
+        return Ok(name.trim().to_owned());
+    }
+    let name = ambient.id(ambient.now()).simple().to_string();
+    std::fs::write(&file, &name).with_context(|| file.display().to_string())?;
+    Ok(name)
 }
 
 /// Makes the folder, for its owner only, unless it is there.

@@ -4,7 +4,7 @@
 //! messages, human requests, sandboxes, API keys, limits, the table from model names to providers.
 //!
 //! **May** decide. **May not** await, read the time, make ids or random numbers, log, or touch files and sockets:
-//! whatever a rule needs of these comes in as an argument. Imports no other room.
+//! whatever a rule needs of these comes in as an argument. Imports no other room but `faults`, which is nothing in an ordinary build.
 //!
 //! Start at [`runs::Run::apply`]: it is the heart of the server. [`builds::normalise`] is what a config goes through.
 

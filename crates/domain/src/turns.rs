@@ -141,7 +141,7 @@ pub struct ImageRef {
 
 impl Outcome {
     /// What an unknown outcome says to model and people.
-    pub const UNKNOWN: &str = "outcome_unknown: the server stopped while this call was in flight. It may or may not have taken effect. \
+    pub const UNKNOWN: &str = "outcome_unknown: this call was cut off while it was in flight (the server died, it took too long, or the Job was stopped). It may or may not have taken effect. \
         Find out before you repeat it, or ask a person.";
 
     /// Bytes this outcome adds to the transcript.

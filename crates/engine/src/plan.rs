@@ -18,8 +18,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads a stored config.
     pub(crate) fn read(config: &str) -> Result<Self, StoreError> {
-        let config: Config = serde_json::from_str(config)
-            .map_err(|error| StoreError::Corrupt { what: format!("builds.config: {error}") })?;
+        let config: Config =
+            serde_json::from_str(config).map_err(|error| storage::unreadable("builds.config", &error))?;
         let json_object = config.wants_json_object();
         Ok(Self {
             model: config.model_name().to_owned(),

@@ -217,7 +217,11 @@ impl Db {
     /// Refuses ([`StoreError::Schema`]) a database that has a migration this program does not
     /// know, or had one applied that reads differently now.
     pub async fn migrate(&self, known: &'static [Migration], now: i64) -> Result<u32, StoreError> {
-        self.write(async move |tx| migrate::migrate(tx, known, now).await).await
+        let job = async move |tx: &mut Tx<'_>| migrate::migrate(tx, known, now).await;
+        match &*self.0 {
+            Engine::Postgres(postgres) => postgres.write_long(job).await,
+            _ => self.write(job).await,
+        }
     }
 
     /// Checks, without changing anything, that exactly the migrations of `known` are applied: for

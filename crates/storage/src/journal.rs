@@ -97,22 +97,33 @@ pub async fn messages(
 }
 
 fn entry(row: &Row) -> Result<Entry, StoreError> {
-    let corrupt = |error: serde_json::Error| StoreError::Corrupt { what: format!("journal entry: {error}") };
-    let body = row.text_ref(2)?;
-    let mut event: Event = serde_json::from_str(body).map_err(|error| match kind(body) {
-        Some(kind) if !Event::knows(&kind) => {
-            StoreError::Schema(format!("a journal entry of the kind {kind:?}, which this version does not know"))
-        }
-        // A value that this version does not know, in an entry of a kind that it does.
-        _ if error.to_string().starts_with("unknown variant") => {
-            StoreError::Schema(format!("a journal entry: {error}"))
-        }
-        _ => corrupt(error),
-    })?;
+    let mut event: Event = read_event("a journal entry", row.text_ref(2)?)?;
     if let (Event::Replied { reply, .. }, Some(private)) = (&mut event, row.opt_text(3)?) {
-        reply.carry = Some(serde_json::from_str(&private).map_err(corrupt)?);
+        let carry = serde_json::from_str(&private);
+        reply.carry = Some(carry.map_err(|error| unreadable("a journal entry's private part", &error))?);
     }
     Ok(Entry { seq: row.u64(0)?, at: row.time(1)?, event })
+}
+
+/// An event as it is stored. [`StoreError::Schema`] where a newer version wrote it.
+pub(crate) fn read_event(what: &str, body: &str) -> Result<Event, StoreError> {
+    serde_json::from_str(body).map_err(|error| match kind(body) {
+        Some(kind) if !Event::knows(&kind) => {
+            StoreError::Schema(format!("{what} of the kind {kind:?}, which this version does not know"))
+        }
+        _ => unreadable(what, &error),
+    })
+}
+
+/// What it means that something stored cannot be read: a value or field that this version does not know was written by a newer one, anything else
+/// is damaged.
+pub fn unreadable(what: &str, error: &serde_json::Error) -> StoreError {
+    let told = error.to_string();
+    if told.starts_with("unknown variant") || told.starts_with("unknown field") {
+        StoreError::Schema(format!("{what}: {told}"))
+    } else {
+        StoreError::Corrupt { what: format!("{what}: {told}") }
+    }
 }
 
 /// The kind that an entry says it is.

@@ -33,6 +33,7 @@ pub use db::{
     Clock, DataLock, Db, Health, Migration, Pooler, PostgresSettings, Row, Settings, Sql, StoreError, Synchronous, Tx,
     Value, Weather,
 };
+pub use journal::unreadable;
 
 macro_rules! step {
     ($number:literal, $name:literal, $file:literal) => {

@@ -302,13 +302,7 @@ pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now:
 /// What waits in a run's inbox behind `after` (0: from the beginning), oldest first, with the ids to take it by; a hundred at most.
 pub async fn inbox(tx: &mut Tx<'_>, run: RunId, after: i64) -> Result<Vec<(i64, Event)>, StoreError> {
     let rows = tx.rows(INBOX, &params![run, after]).await?;
-    rows.iter()
-        .map(|row| {
-            let event = serde_json::from_str(row.text_ref(1)?)
-                .map_err(|error| StoreError::Corrupt { what: format!("inbox entry: {error}") })?;
-            Ok((row.int(0)?, event))
-        })
-        .collect()
+    rows.iter().map(|row| Ok((row.int(0)?, journal::read_event("an inbox entry", row.text_ref(1)?)?))).collect()
 }
 
 /// The ids of everything behind `after` in a run's inbox, whether or not it can be read.

@@ -14,9 +14,10 @@ mod guard;
 mod install;
 mod server;
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -120,6 +121,24 @@ impl Cluster {
     /// Runs SQL through `psql`: rows as lines, columns apart by `|`. The first error ends it.
     pub fn psql(&self, database: &str, sql: &str) -> io::Result<String> {
         psql(&self.install, &self.url_of(database), sql)
+    }
+
+    /// Speaks TLS from now on, with these files, which it takes copies of.
+    pub fn use_certificate(&mut self, certificate: &Path, key: &Path) -> io::Result<()> {
+        self.stop_fast()?;
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.dir.join(to);
+            fs::copy(from, &to)?;
+            self.install.give_secret(&to)?;
+        }
+        let file = |name: &str| self.dir.join(name).display().to_string();
+        let tls = [
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", file("server.crt")),
+            format!("ssl_key_file={}", file("server.key")),
+        ];
+        self.settings.extend(tls);
+        self.start_again()
     }
 
     /// Stops it in good order: sessions are ended, everything is on the disk.

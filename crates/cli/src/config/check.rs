@@ -13,8 +13,8 @@ pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<eng
     if engine.lease_ms < 1_000 {
         anyhow::bail!("{name}: engine.lease_ms: expected at least 1000, or every pause of the machine loses runs");
     }
-    if engine.deaths == 0 {
-        anyhow::bail!("{name}: engine.deaths: expected at least 1, or no run would be tried");
+    if engine.deaths < 2 {
+        anyhow::bail!("{name}: engine.deaths: expected at least 2, or one crash would end every Job that was at work");
     }
     Ok(engine)
 }

@@ -78,6 +78,9 @@ pub fn message(run: RunId, entry: &Entry) -> Option<Message> {
         Event::PersonAnswered { response, .. } => (("text", "user"), Some(response.text())),
         Event::Completed { result } => (("text", "assistant"), result.clone()),
         Event::Failed { cause } => system(format!("Failed: {} ({})", cause.message, cause.code)),
+        Event::Interrupted { by } if by == "denied" => {
+            system("Stopped: a person decided that it must not go on.".into())
+        }
         Event::Interrupted { .. } => system("Stopped by request.".into()),
     };
     Some(Message { kind, role, text, ..message })

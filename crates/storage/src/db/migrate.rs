@@ -33,6 +33,8 @@ const EXISTS: Sql = Sql::pair(
     "SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'",
     "SELECT 1 WHERE to_regclass('schema_migrations') IS NOT NULL",
 );
+// A new index on a large table takes its time; a lock that does not come is still an error.
+const PATIENT: Sql = Sql::pair("", "SET LOCAL statement_timeout = 0");
 // Several nodes may start at once; the number is "Errd" and has no other meaning.
 const ALONE: Sql = Sql::pair("SELECT 1", "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1165128292)) AS held");
 const APPLIED: &str = "SELECT number, name, checksum FROM schema_migrations ORDER BY number";
@@ -41,6 +43,7 @@ const NOTE: &str = "INSERT INTO schema_migrations (number, name, checksum, appli
 /// Applies what is missing of `known`; see [`Db::migrate`](super::Db::migrate).
 pub(super) async fn migrate(tx: &mut Tx<'_>, known: &[Migration], now: i64) -> Result<u32, StoreError> {
     let mut applied = 0;
+    tx.script(PATIENT).await?;
     tx.row(ALONE, &[]).await?;
     for step in missing(tx, known).await? {
         tx.exec(CREATE, &[]).await?;

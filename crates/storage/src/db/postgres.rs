@@ -68,7 +68,17 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.writer.write(job).await
+        self.writer.write(job, connect::DEADLINE).await
+    }
+
+    /// The same for what may take as long as it takes: a new index on a large table.
+    pub(super) async fn write_long<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write(job, connect::LONG_DEADLINE).await
     }
 
     /// The connections for [`Db::read`](super::Db::read).

@@ -43,4 +43,5 @@ mod lists;
 mod people;
 mod pooled;
 mod postgres;
+mod servers;
 mod teams;

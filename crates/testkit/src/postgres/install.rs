@@ -43,6 +43,12 @@ impl Install {
         self.user.map_or(Ok(()), |user| chown(dir, Some(user.uid), Some(user.gid)))
     }
 
+    /// Makes a file one that only the server can read.
+    pub(super) fn give_secret(&self, file: &Path) -> io::Result<()> {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
+        self.user.map_or(Ok(()), |user| chown(file, Some(user.uid), Some(user.gid)))
+    }
+
     /// A program of the server, run as its user in `dir`.
     pub(super) fn server(&self, name: &str, dir: &Path) -> Command {
         self.as_user(&self.bin.join(name), dir)

@@ -30,6 +30,8 @@ pub(super) const LOCAL_TIMEOUTS: &str = "SET LOCAL statement_timeout = '15s'; SE
     SET LOCAL idle_in_transaction_session_timeout = '15s'";
 /// What the server's own patience cannot end, because nothing of it arrives any more, ends after this: the connection is given up.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+/// The same for a migration.
+pub(super) const LONG_DEADLINE: Duration = Duration::from_hours(6);
 /// The oldest server: older ones get no fixes any more.
 const OLDEST: i32 = 140_000;
 

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::FutureExt as _;
@@ -15,7 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::connect::{DEADLINE, Pooler, PostgresSettings};
+use super::connect::{Pooler, PostgresSettings};
 use super::trouble::{doubtful, lost};
 use super::{Access, begin};
 use crate::db::error::StoreError;
@@ -51,8 +52,8 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Queues a job and waits for its commit.
-    pub(super) async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    /// Queues a job and waits for its commit, which must come within `deadline` of its beginning.
+    pub(super) async fn write<T, E, F>(&self, job: F, deadline: Duration) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -61,7 +62,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |pool, pooler| {
             Box::pin(async move {
-                let outcome = transact(&pool, pooler, job).await;
+                let outcome = transact(&pool, pooler, job, deadline).await;
                 // The caller may have stopped waiting; what it asked for is done all the same.
                 let _gone = reply.send(outcome);
             })
@@ -109,14 +110,14 @@ async fn serve(mut waiting: mpsc::Receiver<Message>, pool: Pool, pooler: Pooler,
     }
 }
 
-async fn transact<T, E, F>(pool: &Pool, pooler: Pooler, job: F) -> Result<T, E>
+async fn transact<T, E, F>(pool: &Pool, pooler: Pooler, job: F, deadline: Duration) -> Result<T, E>
 where
     F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
     E: From<StoreError>,
 {
     let mut client = pool.get().await.map_err(|error| lost(&error))?;
     let committing = Cell::new(false);
-    let done = tokio::time::timeout(DEADLINE, on(&mut client, pooler, job, &committing)).await;
+    let done = tokio::time::timeout(deadline, on(&mut client, pooler, job, &committing)).await;
     done.unwrap_or_else(|_late| {
         // It may answer at any later time: nobody may have it again.
         drop(Object::take(client));

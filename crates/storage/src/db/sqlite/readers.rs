@@ -48,7 +48,12 @@ impl Readers {
         // If the job panics, the connection is dropped with it and never used again.
         let mut connection = self.take()?;
         control(&connection, "BEGIN DEFERRED")?;
-        let outcome = at_once(job(&mut Tx::sqlite(&mut connection)));
+        let mut tx = Tx::sqlite(&mut connection);
+        let outcome = at_once(job(&mut tx));
+        if let Some(error) = tx.fault().filter(StoreError::durability_in_doubt) {
+            // A page that cannot be read: what is written from here on may rest on it.
+            (self.settings.fatal)(&error);
+        }
         if control(&connection, "COMMIT").is_ok() {
             self.give_back(connection);
         }

@@ -128,3 +128,32 @@ async fn a_writing_neighbour_makes_us_wait_then_busy() {
     store.db.write(async |tx| add_run(tx, 1, "one").await).await.unwrap();
     assert_eq!(store.counts().await, (2, 0));
 }
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_stops_the_process_too() {
+    let stopped = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&stopped);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("errand.db");
+    {
+        let db = Db::open(&Settings::new(&file, fixed_clock())).unwrap();
+        db.migrate(super::SCHEMA, 0).await.unwrap();
+        for id in 0..300 {
+            db.write(async move |tx| add_run(tx, id, &format!("run {id} {}", "x".repeat(200))).await).await.unwrap();
+        }
+        db.close().await;
+    }
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 4 / 4096 * 4096;
+    bytes[middle..].fill(0xa5);
+    fs::write(&file, bytes).unwrap();
+    let mut settings = Settings::new(&file, fixed_clock());
+    settings.fatal = Arc::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let db = Db::open(&settings).unwrap();
+    let scan = "SELECT count(*) FROM runs WHERE length(name) > 1";
+    let read = db.read(async |tx| tx.row(scan, &[]).await).await;
+    assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+    assert_eq!(stopped.load(Ordering::Relaxed), 1);
+}

@@ -1,0 +1,57 @@
+//! Which PostgreSQL servers are taken, and how they are reached.
+
+use std::path::Path;
+use std::process::Command;
+
+use storage::{Db, PostgresSettings, StoreError};
+use testkit::postgres::Cluster;
+
+async fn refusal(settings: &[&str]) -> String {
+    let cluster = Cluster::with(settings).unwrap();
+    match Db::connect(cluster.url().parse().unwrap()).await {
+        Err(StoreError::Setup(why)) => why,
+        other => panic!("{settings:?}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_refused_with_what_to_set() {
+    let told = refusal(&["fsync=off", "synchronous_commit=off"]).await;
+    assert!(told.contains("set fsync = on") && told.contains("set synchronous_commit = on"), "{told}");
+    let told = refusal(&["full_page_writes=off"]).await;
+    assert!(told.contains("set full_page_writes = on") && !told.contains("fsync"), "{told}");
+}
+
+/// A certificate for `localhost` that is signed by itself.
+fn certificate(folder: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[tokio::test]
+async fn tls_is_verified_and_never_given_up_for_less() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let mut cluster = Cluster::with_tcp(&[]).unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    cluster.use_certificate(&folder.path().join("cert.pem"), &folder.path().join("key.pem")).unwrap();
+    let port = cluster.address().unwrap().port();
+    let base = format!("postgres://errand@localhost:{port}/errand");
+    let connect = async |url: String| Db::connect(url.parse::<PostgresSettings>().unwrap()).await;
+    let verified = connect(format!("{base}?sslmode=verify-full&sslrootcert={}", place("cert.pem"))).await.unwrap();
+    let encrypted = "SELECT CAST(ssl AS TEXT) FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let row = verified.read::<_, StoreError, _>(async |tx| tx.row(encrypted, &[]).await).await.unwrap().unwrap();
+    assert_eq!(row.text(0).unwrap(), "true");
+    // Nobody vouches for it: not even what only asks for encryption gets through.
+    let strange = connect(format!("{base}?sslmode=require")).await.unwrap_err();
+    assert!(matches!(&strange, StoreError::Unreachable(why) if why.contains("certificate")), "{strange:?}");
+    let plain = connect(format!("{base}?sslmode=disable")).await;
+    assert!(plain.is_ok(), "{plain:?}");
+}
