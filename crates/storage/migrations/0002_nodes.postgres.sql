@@ -5,6 +5,8 @@ ALTER TABLE work ADD COLUMN needs BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE work ADD COLUMN claimed_at BIGINT;
 ALTER TABLE work ADD COLUMN probations BIGINT NOT NULL DEFAULT 0;
 
+CREATE INDEX work_taken ON work (attempt) WHERE attempt > 0;
+
 CREATE INDEX runs_moving ON runs (id) WHERE status IN ('pending', 'starting', 'running');
 
 CREATE TABLE outbox (

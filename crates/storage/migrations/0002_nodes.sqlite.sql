@@ -12,6 +12,9 @@ ALTER TABLE work ADD COLUMN claimed_at INTEGER;
 -- How often it was tried alone, because its workers had died.
 ALTER TABLE work ADD COLUMN probations INTEGER NOT NULL DEFAULT 0;
 
+-- Runs whose workers died are looked for at each claim.
+CREATE INDEX work_taken ON work (attempt) WHERE attempt > 0;
+
 -- Runs that should be moving: each has a row in `work`, which is looked after every minute. Those that wait or have ended are not in it.
 CREATE INDEX runs_moving ON runs (id) WHERE status IN ('pending', 'starting', 'running');
 

@@ -113,7 +113,9 @@ impl Db {
 
     /// Opens a file that is there for reading only, beside a server or without one: nothing in it changes, and every write is refused.
     pub fn open_for_reading(settings: &Settings) -> Result<Db, StoreError> {
-        Ok(Db(Arc::new(Engine::Reading(Arc::new(sqlite::Readers::new(settings)?)))))
+        // Whoever only looks says what it found: nothing that is acknowledged rests on it.
+        let settings = Settings { fatal: Arc::new(|_| {}), ..settings.clone() };
+        Ok(Db(Arc::new(Engine::Reading(Arc::new(sqlite::Readers::new(&settings)?)))))
     }
 
     /// Connects to a PostgreSQL server. Refuses one that may forget what it acknowledged, and says which setting to mend.

@@ -10,7 +10,7 @@ async fn refusal(settings: &[&str]) -> String {
     let cluster = Cluster::with(settings).unwrap();
     match Db::connect(cluster.url().parse().unwrap()).await {
         Err(StoreError::Setup(why)) => why,
-        other => panic!("{settings:?}: {other:?}"),
+        other => unreachable!("{settings:?}: {other:?}"),
     }
 }
 
