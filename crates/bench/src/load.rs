@@ -47,13 +47,13 @@ impl Measured {
 
     /// What every steady row shows beside its value.
     pub(crate) fn beside(&self) -> Vec<(&'static str, f64)> {
-        let latency = |share| millis(percentile(&self.latencies, share));
-        vec![("ops_per_s", self.per_second()), ("p50_ms", latency(50)), ("p99_ms", latency(99))]
+        [vec![("ops_per_s", self.per_second())], self.latencies()].concat()
     }
 
-    /// Microseconds of the database's CPU for one answer.
-    pub(crate) fn database_micros(&self) -> f64 {
-        self.database_cpu.as_secs_f64() * 1e6 / f64::from(self.ops)
+    /// How long an answer took.
+    pub(crate) fn latencies(&self) -> Vec<(&'static str, f64)> {
+        let latency = |share| millis(percentile(&self.latencies, share));
+        vec![("p50_ms", latency(50)), ("p99_ms", latency(99))]
     }
 }
 

@@ -72,11 +72,8 @@ fn main() -> anyhow::Result<()> {
         return child::serve(role);
     }
     let asked = line.full || !line.parts.is_empty();
-    let parts = match line.parts {
-        none if none.is_empty() && line.full => Part::value_variants().to_vec(),
-        none if none.is_empty() => Part::USUAL.to_vec(),
-        parts => parts,
-    };
+    let unnamed = if line.full { Part::value_variants() } else { &Part::USUAL };
+    let parts = if line.parts.is_empty() { unnamed.to_vec() } else { line.parts };
     let plan = Plan {
         full: line.full,
         asked,

@@ -46,7 +46,7 @@ impl Part {
 pub(crate) struct Plan {
     /// Also what takes minutes to prepare.
     pub(crate) full: bool,
-    /// Also what takes a minute, or needs PostgreSQL, in a part that somebody asked for.
+    /// Whether somebody asked for the parts that are measured: then PostgreSQL is to be there.
     pub(crate) asked: bool,
     /// How long each steady load lasts.
     pub(crate) steady: Duration,

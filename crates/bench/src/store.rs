@@ -58,7 +58,8 @@ impl Backend {
         })
     }
 
-    /// Brings a database that was filled at once to the state that it would have had by itself, had it been filled over weeks.
+    /// Brings a database that was filled just now to the state that it comes to by itself within minutes: until PostgreSQL has looked at tables that were
+    /// empty, it plans for empty tables, and each connection keeps those plans.
     pub(crate) fn settle(&self, place: &Place) -> anyhow::Result<()> {
         if let Self::Postgres { cluster, .. } = self {
             cluster.psql(&place.database, "vacuum analyze")?;

@@ -21,6 +21,7 @@ use storage::{Bell, Db, hints, work};
 use testkit::scripted::{ScriptedModel, Turn};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::ambient::SystemAmbient;
 use crate::store::Store;
@@ -34,7 +35,17 @@ pub(crate) struct Wired {
     pub(crate) address: SocketAddr,
     /// Its database.
     pub(crate) db: Db,
-    _engine: Engine,
+    engine: Engine,
+    aside: Vec<JoinHandle<()>>,
+}
+
+impl Wired {
+    /// Ends all but its listener: for whoever is about to take its database away.
+    pub(crate) async fn end(self) {
+        self.aside.iter().for_each(JoinHandle::abort);
+        self.engine.abandon();
+        self.db.close().await;
+    }
 }
 
 /// Starts a whole server on a filled database, on a free port.
@@ -47,12 +58,12 @@ pub(crate) async fn start(
     let db = store.open().await?;
     let bell = Bell::default();
     let ambient: Arc<dyn Ambient> = Arc::new(SystemAmbient::new());
-    let sandboxes = dir.join("sandboxes");
+    let (sandboxes, mut aside) = (dir.join("sandboxes"), vec![]);
     let workspaces = if db.is_shared() {
         let node = ambient.id(ambient.now()).simple().to_string();
         // What a node of the product does beside its engine: it costs queries, and without rings nodes would hear of each other only by polling.
-        tokio::spawn(hints::carry(db.clone(), bell.clone()));
-        tokio::spawn(ask_the_time(db.clone()));
+        aside.push(tokio::spawn(hints::carry(db.clone(), bell.clone())));
+        aside.push(tokio::spawn(ask_the_time(db.clone())));
         Workspaces::shared(sandboxes, Quota::default(), &node)
     } else {
         Workspaces::new(sandboxes)
@@ -84,7 +95,7 @@ pub(crate) async fn start(
     thread::Builder::new()
         .name("accepts".to_owned())
         .spawn(move || runtime.block_on(server::serve(listener, app, std::future::pending())))?;
-    Ok(Wired { address, db, _engine: engine })
+    Ok(Wired { address, db, engine, aside })
 }
 
 /// The nodes of a bench share one clock, so what is answered changes nothing.

@@ -121,7 +121,7 @@ fn errand(place: &Place) -> anyhow::Result<Child> {
     Child::errand(place, Script::Answers(Duration::ZERO), 100)
 }
 
-pub(super) fn cpu_row(name: String, measured: &Measured) -> Row {
+fn cpu_row(name: String, measured: &Measured) -> Row {
     Row::new(name, measured.cpu_micros(), "CPU-us/op").also(measured.beside())
 }
 

@@ -65,6 +65,7 @@ pub(super) async fn bursts(plan: &Plan, on: &Backend) -> anyhow::Result<Burst> {
     let db = place.store.open().await?;
     load::burst(child.address, start(&seeded.agents), RUNS / 5).await?;
     until_idle(&db).await?;
+    on.settle(&place)?;
     let (mut walls, mut cpus, mut database_cpus) = (vec![], vec![], vec![]);
     for _ in 0..BURSTS {
         let (cpu, database_cpu, began) = (child.cpu()?, child.database_cpu()?, Instant::now());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use domain::runs::Status;
 
 use crate::child::{Child, Script};
-use crate::load;
+use crate::load::{self, Load};
 use crate::report::{Report, Row};
 use crate::rows::Plan;
 use crate::rows::burst::{ensure_count, start, until_idle};
@@ -16,11 +16,14 @@ use crate::store::Backend;
 
 /// How long the model takes for the one turn of a run.
 const THINKS: Duration = Duration::from_millis(50);
-/// Runs in flight on one node, so that it makes 80 a second at most: a hundredth part of a processor's time for each run, where two processors
-/// with the database, three nodes and the client on them are done with one in a few thousandths.
+/// Runs in flight on one node, so that it makes 80 a second at most and three make 240. A run costs two to three milliseconds of CPU, the database's
+/// share included: these 240 are about two thirds of one processor, so that two of them never are what bounds a node.
 const CONCURRENCY: u32 = 4;
 /// Runs for each node, about ten seconds of work.
 const RUNS: u32 = 800;
+/// Connections that start runs on each node: few, since starts of one team wait for each other and take the database's connections from the
+/// engine meanwhile.
+const CONNECTIONS: usize = 8;
 /// Nodes that are compared with one.
 const NODES: u32 = 3;
 /// How many times as much as one they should do.
@@ -58,7 +61,8 @@ async fn runs(plan: &Plan, on: &Backend, nodes: u32) -> anyhow::Result<Shared> {
     let post = async |each: u32| {
         let mut posts = tokio::task::JoinSet::new();
         for child in &children {
-            posts.spawn(load::burst(child.address, start(&seeded.agents), each));
+            let load = Load { connections: CONNECTIONS, ..start(&seeded.agents) };
+            posts.spawn(load::burst(child.address, load, each));
         }
         while let Some(posted) = posts.join_next().await {
             posted??;
@@ -68,6 +72,7 @@ async fn runs(plan: &Plan, on: &Backend, nodes: u32) -> anyhow::Result<Shared> {
     };
     let warm_up = RUNS / 10;
     post(warm_up).await?;
+    on.settle(&place)?;
     let cpu = || {
         let nodes = children.iter().map(Child::cpu).sum::<anyhow::Result<Duration>>()?;
         anyhow::Ok((nodes, children.first().map_or(Ok(Duration::ZERO), Child::database_cpu)?))

@@ -2,6 +2,8 @@
 //!
 //! Nothing is aimed at. How many times the figure of SQLite one is stands beside it, since that travels better than the figure.
 
+use std::time::Duration;
+
 use crate::load::Measured;
 use crate::report::{Report, Row};
 use crate::rows::api::{self, CONNECTIONS, Stocked, at};
@@ -15,39 +17,46 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let [sqlite, postgres] = &both;
     let (file, server) = (Stocked::new(plan, sqlite).await?, Stocked::new(plan, postgres).await?);
     for connections in CONNECTIONS {
-        let name = format!("GET one agent, {}", at(connections));
         let measured = [file.get_one(plan, connections).await?, server.get_one(plan, connections).await?];
-        pair(report, &both, measured.map(|measured| api::cpu_row(name.clone(), &measured).also(theirs(&measured))));
+        steady(report, &both, &format!("GET one agent, {}", at(connections)), &measured);
     }
-    // Idle nodes poll; these have done their part.
+    // Even an idle node polls its database.
     drop((file, server));
     for connections in CONNECTIONS {
-        let name = format!("durable create, {}", at(connections));
         let measured = [api::create(plan, sqlite, connections).await?, api::create(plan, postgres, connections).await?];
-        let rate = |measured: &Measured| Row::new(&name, measured.per_second(), "ops/s").also(measured.beside());
-        pair(report, &both, measured.each_ref().map(rate));
-        let cpu = |measured: &Measured| {
-            let database = vec![("database_cpu_s", measured.database_micros() / 1e3)];
-            Row::new(&name, measured.cpu_micros() / 1e3, "CPU-s/1000").also(database)
-        };
-        pair(report, &both, measured.each_ref().map(cpu));
+        steady(report, &both, &format!("durable create, {}", at(connections)), &measured);
     }
-    let bursts = [burst::bursts(plan, sqlite).await?, burst::bursts(plan, postgres).await?];
-    let rate = |burst: &Burst| Row::new(format!("burst of {RUNS} runs"), burst.per_second(), "runs/s");
-    pair(report, &both, bursts.each_ref().map(rate));
-    let cpu = |burst: &Burst| {
-        let database = vec![("database_cpu_s", burst::per_thousand(burst.database_cpu))];
-        Row::new("CPU of whole runs", burst::per_thousand(burst.cpu), "CPU-s/1000").also(database)
-    };
-    pair(report, &both, bursts.each_ref().map(cpu));
+    bursts(report, &both, &[burst::bursts(plan, sqlite).await?, burst::bursts(plan, postgres).await?]);
     let places = [sqlite.place(&plan.dir)?, postgres.place(&plan.dir)?];
-    pair(report, &both, [dispatch::first_bytes(&places[0]).await?, dispatch::first_bytes(&places[1]).await?]);
+    let [file, server] = &places;
+    let rows = [dispatch::first_bytes(sqlite, file).await?, dispatch::first_bytes(postgres, server).await?];
+    pair(report, &both, rows);
     Ok(())
 }
 
-/// The database's own share; SQLite has none, since it works in our process.
-fn theirs(measured: &Measured) -> Vec<(&'static str, f64)> {
-    vec![("database_cpu_us", measured.database_micros())]
+fn steady(report: &mut Report, both: &[Backend; 2], name: &str, measured: &[Measured; 2]) {
+    let rate = |measured: &Measured| Row::new(name, measured.per_second(), "ops/s").also(measured.latencies());
+    pair(report, both, measured.each_ref().map(rate));
+    let cpu = |measured: &Measured| {
+        Row::new(name, measured.cpu_micros(), "CPU-us/op").also(theirs(measured.database_cpu, measured.ops))
+    };
+    pair(report, both, measured.each_ref().map(cpu));
+}
+
+fn bursts(report: &mut Report, both: &[Backend; 2], bursts: &[Burst; 2]) {
+    let rate = |burst: &Burst| Row::new(format!("burst of {RUNS} whole runs"), burst.per_second(), "runs/s");
+    pair(report, both, bursts.each_ref().map(rate));
+    let cpu = |burst: &Burst| {
+        let name = "CPU of whole runs";
+        Row::new(name, burst::per_thousand(burst.cpu) * 1e3, "CPU-us/run").also(theirs(burst.database_cpu, RUNS))
+    };
+    pair(report, both, bursts.each_ref().map(cpu));
+}
+
+/// What the database's own processes used for each of so many; SQLite has none, its work is done in ours.
+fn theirs(cpu: Duration, ops: u32) -> Vec<(&'static str, f64)> {
+    let micros = cpu.as_secs_f64() * 1e6 / f64::from(ops);
+    if cpu.is_zero() { vec![] } else { vec![("database_cpu_us", micros)] }
 }
 
 /// One figure on both, the second measured by the first.

@@ -43,8 +43,8 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     let filled = Backend::Sqlite.place(&plan.dir)?;
     fill(plan, &filled).await?;
     starts(plan, &filled, "10,000 agents", report).await?;
+    late_starts(plan, &Backend::Sqlite, report).await?;
     if plan.asked {
-        late_starts(plan, &Backend::Sqlite, report).await?;
         late_starts(plan, &Backend::postgres(&plan.dir, &[])?, report).await?;
     }
     Ok(())

@@ -40,6 +40,7 @@ async fn wait(plan: &Plan, on: &Backend, report: &mut Report) -> anyhow::Result<
     let db = place.store.open().await?;
     load::burst(child.address, start(&seeded.agents), WARM_UP).await?;
     until_idle(&db).await?;
+    on.settle(&place)?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = child.memory()?.now;
     load::burst(child.address, start(&seeded.agents), RUNS).await?;
