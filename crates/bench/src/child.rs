@@ -5,18 +5,21 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use agent::models::Answer;
 use anyhow::Context as _;
 use clap::Subcommand;
-use testkit::scripted::{ScriptedModel, says};
+use domain::human_requests::ASK_PERSON;
+use testkit::scripted::{ScriptedModel, says, wants};
 
 use crate::bare;
 use crate::process::{self, Memory};
+use crate::store::{Place, Store};
 use crate::wire::{self, Tapped};
 
 /// What a child serves.
@@ -24,11 +27,17 @@ use crate::wire::{self, Tapped};
 pub(crate) enum Role {
     /// The yardstick.
     Bare,
-    /// Errand, with a model that gives one plain answer.
+    /// Errand, with a model that gives one plain answer, or that asks a person first.
     Errand {
-        /// A folder that `seed` has filled.
+        /// Its data folder.
         #[arg(long)]
         data: PathBuf,
+        /// A database that `seed` has filled.
+        #[arg(long)]
+        store: Store,
+        /// The model asks a person first.
+        #[arg(long)]
+        asks: bool,
         /// How long the model thinks, in milliseconds.
         #[arg(long)]
         thinks: u64,
@@ -45,17 +54,17 @@ pub(crate) fn serve(role: Role) -> anyhow::Result<()> {
     // Kept to the end: dropping the wired parts would stop them.
     let (address, _serving) = match role {
         Role::Bare => (runtime.block_on(wire::serve_bare(bare::router()?))?, None),
-        Role::Errand { data, thinks, concurrency } => {
+        Role::Errand { data, store, asks, thinks, concurrency } => {
             let (begins, ends) = (Arc::clone(&begun), Arc::clone(&ended));
-            let script = ScriptedModel::new(move |_| {
+            let script = ScriptedModel::new(move |request| {
                 ends.fetch_add(1, Ordering::Relaxed);
-                Ok(says("Done."))
+                Ok(if asks && request.turn == 1 { question() } else { says("Done.") })
             });
             let count = move || {
                 begins.fetch_add(1, Ordering::Relaxed);
             };
             let model = Tapped::new(script.delayed(Duration::from_millis(thinks)), count);
-            let wired = runtime.block_on(wire::start(&data, Arc::new(model), concurrency))?;
+            let wired = runtime.block_on(wire::start(&data, &store, Arc::new(model), concurrency))?;
             (wired.address, Some(wired))
         }
     };
@@ -69,10 +78,30 @@ pub(crate) fn serve(role: Role) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn question() -> Answer {
+    let asked = serde_json::json!({
+        "kind": "approval",
+        "title": "Pay invoice 2026-1187?",
+        "description": "The supplier bills 1,240.00 EUR; the purchase order says 1,204.00 EUR. The line items agree.",
+    });
+    wants([("call_1", ASK_PERSON, asked)])
+}
+
+/// What the model of a server under test does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Script {
+    /// It answers after so long, and the run is completed.
+    Answers(Duration),
+    /// It asks a person at once, and the run waits.
+    Asks,
+}
+
 /// The parent's side. Dropping it ends the child.
 pub(crate) struct Child {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// The first process of its database, where that has any.
+    database: Option<u32>,
     process: Process,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -81,32 +110,44 @@ pub(crate) struct Child {
 impl Child {
     /// Starts the yardstick.
     pub(crate) fn bare() -> anyhow::Result<Self> {
-        Self::start(Command::new(std::env::current_exe()?).args(["serve-child", "bare"]))
+        Self::start(Command::new(std::env::current_exe()?).args(["serve-child", "bare"]), None)
     }
 
-    /// Starts Errand on a filled folder, with a model that thinks for so long.
-    pub(crate) fn errand(data: &Path, thinks: Duration, concurrency: usize) -> anyhow::Result<Self> {
-        let (thinks, concurrency) = (thinks.as_millis().to_string(), concurrency.to_string());
+    /// Starts Errand, or one more node of it, on a filled place.
+    pub(crate) fn errand(place: &Place, script: Script, concurrency: usize) -> anyhow::Result<Self> {
+        let (thinks, asks) = match script {
+            Script::Answers(thinks) => (thinks, None),
+            Script::Asks => (Duration::ZERO, Some("--asks")),
+        };
         Self::start(
             Command::new(std::env::current_exe()?)
-                .args(["serve-child", "errand", "--thinks", &thinks, "--concurrency", &concurrency, "--data"])
-                .arg(data),
+                .args(["serve-child", "errand", "--concurrency", &concurrency.to_string()])
+                .args(["--thinks", &thinks.as_millis().to_string(), "--store", &place.store.to_string()])
+                .args(asks)
+                .arg("--data")
+                .arg(place.folder()),
+            place.server,
         )
     }
 
-    fn start(command: &mut Command) -> anyhow::Result<Self> {
+    fn start(command: &mut Command, database: Option<u32>) -> anyhow::Result<Self> {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = process.stdin.take().context("the child has no standard input")?;
         let mut answers = BufReader::new(process.stdout.take().context("the child has no standard output")?);
         let mut line = String::new();
         answers.read_line(&mut line)?;
         let address = line.trim().parse().context("the server under test did not start; its error stands above")?;
-        Ok(Self { address, process, orders, answers })
+        Ok(Self { address, database, process, orders, answers })
     }
 
     /// CPU time it has used so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         process::cpu(self.process.id())
+    }
+
+    /// CPU time that its database's own processes have used so far: nothing where the database is a part of it.
+    pub(crate) fn database_cpu(&self) -> anyhow::Result<Duration> {
+        self.database.map_or(Ok(Duration::ZERO), process::family_cpu)
     }
 
     /// Its memory now.

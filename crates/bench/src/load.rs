@@ -28,6 +28,8 @@ pub(crate) struct Measured {
     pub(crate) wall: Duration,
     /// CPU of the server process meanwhile.
     pub(crate) cpu: Duration,
+    /// CPU of the database's own processes meanwhile; nothing where it has none.
+    pub(crate) database_cpu: Duration,
     /// Of each answer, sorted.
     pub(crate) latencies: Vec<Duration>,
 }
@@ -45,8 +47,13 @@ impl Measured {
 
     /// What every steady row shows beside its value.
     pub(crate) fn beside(&self) -> Vec<(&'static str, f64)> {
+        [vec![("ops_per_s", self.per_second())], self.latencies()].concat()
+    }
+
+    /// How long an answer took.
+    pub(crate) fn latencies(&self) -> Vec<(&'static str, f64)> {
         let latency = |share| millis(percentile(&self.latencies, share));
-        vec![("ops_per_s", self.per_second()), ("p50_ms", latency(50)), ("p99_ms", latency(99))]
+        vec![("p50_ms", latency(50)), ("p99_ms", latency(99))]
     }
 }
 
@@ -72,11 +79,12 @@ impl Until {
 pub(crate) async fn steady(child: &Child, load: Load, time: Duration) -> anyhow::Result<Measured> {
     let load = Arc::new(load);
     drive(child.address, Arc::clone(&load), Until::Time(Instant::now() + WARM_UP)).await?;
-    let (cpu, began) = (child.cpu()?, Instant::now());
+    let (cpu, database_cpu, began) = (child.cpu()?, child.database_cpu()?, Instant::now());
     let mut latencies = drive(child.address, load, Until::Time(began + time)).await?;
     let (wall, cpu) = (began.elapsed(), child.cpu()?.saturating_sub(cpu));
+    let database_cpu = child.database_cpu()?.saturating_sub(database_cpu);
     latencies.sort_unstable();
-    Ok(Measured { ops: u32::try_from(latencies.len())?, wall, cpu, latencies })
+    Ok(Measured { ops: u32::try_from(latencies.len())?, wall, cpu, database_cpu, latencies })
 }
 
 /// Sends exactly `count` requests.

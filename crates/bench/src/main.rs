@@ -10,12 +10,14 @@
 mod ambient;
 mod bare;
 mod child;
+mod history;
 mod http;
 mod load;
 mod process;
 mod report;
 mod rows;
 mod seed;
+mod store;
 mod wire;
 
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ struct CommandLine {
     /// Print one JSON array at the end instead of a line as each row is measured.
     #[arg(long)]
     json: bool,
-    /// Also list among 1,000,000 agents; filling that database takes minutes and about 3 GB.
+    /// Everything, and also list among 1,000,000 agents: filling that database takes minutes and about 3 GB.
     #[arg(long)]
     full: bool,
     /// Measure only this part; may be given several times.
@@ -69,9 +71,12 @@ fn main() -> anyhow::Result<()> {
     if let Some(Command::ServeChild { role }) = line.command {
         return child::serve(role);
     }
-    let parts = if line.parts.is_empty() { Part::value_variants().to_vec() } else { line.parts };
+    let asked = line.full || !line.parts.is_empty();
+    let unnamed = if line.full { Part::value_variants() } else { &Part::USUAL };
+    let parts = if line.parts.is_empty() { unnamed.to_vec() } else { line.parts };
     let plan = Plan {
         full: line.full,
+        asked,
         steady: Duration::from_secs(line.seconds.max(1)),
         dir: line.dir.unwrap_or_else(std::env::temp_dir),
         errand: line.errand.map_or_else(beside, Ok)?,

@@ -44,8 +44,22 @@ impl Row {
 
     /// What else was seen.
     #[must_use]
-    pub(crate) fn also(self, also: Vec<(&'static str, f64)>) -> Self {
-        Self { also, ..self }
+    pub(crate) fn also(mut self, also: Vec<(&'static str, f64)>) -> Self {
+        self.also.extend(also);
+        self
+    }
+
+    /// Where it was measured, at the end of its name.
+    #[must_use]
+    pub(crate) fn on(self, place: &str) -> Self {
+        Self { name: format!("{}, {place}", self.name), ..self }
+    }
+
+    /// The same measurement elsewhere, `there`: how many times its figure this one is.
+    #[must_use]
+    pub(crate) fn against(self, name: &'static str, there: &Self) -> Self {
+        let times = self.value / there.value;
+        self.also(vec![(name, times)])
     }
 }
 

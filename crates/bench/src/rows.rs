@@ -4,14 +4,15 @@ mod api;
 mod burst;
 mod dispatch;
 mod memory;
+mod nodes;
+mod postgres;
 mod start;
+mod waiting;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
-use tempfile::TempDir;
 
 use crate::report::Report;
 
@@ -28,26 +29,31 @@ pub(crate) enum Part {
     Dispatch,
     /// The real binary: its start, its idle memory.
     Start,
+    /// The rows of api, runs and dispatch on SQLite and on PostgreSQL; only when asked for.
+    Postgres,
+    /// What runs hold that wait for a person; only when asked for.
+    Waiting,
+    /// Three nodes against one on PostgreSQL; only when asked for.
+    Nodes,
+}
+
+impl Part {
+    /// What is measured when nobody asks for anything: it takes two minutes and needs nothing but Errand.
+    pub(crate) const USUAL: [Self; 5] = [Self::Api, Self::Runs, Self::Memory, Self::Dispatch, Self::Start];
 }
 
 /// How to measure.
 pub(crate) struct Plan {
     /// Also what takes minutes to prepare.
     pub(crate) full: bool,
+    /// Whether somebody asked for the parts that are measured: then PostgreSQL is to be there.
+    pub(crate) asked: bool,
     /// How long each steady load lasts.
     pub(crate) steady: Duration,
     /// Where data folders are made.
     pub(crate) dir: PathBuf,
     /// The real binary.
     pub(crate) errand: PathBuf,
-}
-
-impl Plan {
-    /// A data folder that is removed when it is dropped.
-    fn folder(&self) -> anyhow::Result<TempDir> {
-        let named = |dir: &Path| format!("making a data folder in {}", dir.display());
-        tempfile::Builder::new().prefix("errand-bench-").tempdir_in(&self.dir).with_context(|| named(&self.dir))
-    }
 }
 
 /// Measures one part and reports its rows.
@@ -58,5 +64,8 @@ pub(crate) async fn measure(part: Part, plan: &Plan, report: &mut Report) -> any
         Part::Memory => memory::measure(plan, report).await,
         Part::Dispatch => dispatch::measure(plan, report).await,
         Part::Start => start::measure(plan, report).await,
+        Part::Postgres => postgres::measure(plan, report).await,
+        Part::Waiting => waiting::measure(plan, report).await,
+        Part::Nodes => nodes::measure(plan, report).await,
     }
 }

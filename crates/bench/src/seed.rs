@@ -1,15 +1,14 @@
-//! Fills a data folder before a server is started on it, straight through `storage`.
-
-use std::path::{Path, PathBuf};
+//! Fills a database before a server is started on it, straight through `storage`.
 
 use domain::agents::Agent;
 use domain::api_keys::{self, ApiKey};
 use domain::builds::{Defaults, normalise};
 use domain::{AgentId, Ambient as _, ApiKeyId, BuildId, TeamId, Timestamp};
 use storage::builds::NewBuild;
-use storage::{Db, MIGRATIONS, Settings, StoreError, agents, builds, teams};
+use storage::{MIGRATIONS, StoreError, agents, builds, teams};
 
 use crate::ambient::SystemAmbient;
+use crate::store::Store;
 
 /// The key of every server under test.
 pub(crate) const KEY: &str = "dv_bench_0123456789abcdef0123456789abcdef";
@@ -31,11 +30,6 @@ pub(crate) struct Seeded {
     pub(crate) agents: Vec<AgentId>,
 }
 
-/// The database file of a data folder.
-pub(crate) fn database(dir: &Path) -> PathBuf {
-    dir.join("errand.db")
-}
-
 /// The body of a POST that creates an agent and its first Build.
 pub(crate) fn new_agent() -> String {
     format!(r#"{{"name":"{NAME}","build":{{"name":"v1","config":{CONFIG}}}}}"#)
@@ -48,9 +42,9 @@ pub(crate) fn config() -> anyhow::Result<String> {
 }
 
 /// Makes the schema, a team, its key and `count` agents with a Build each.
-pub(crate) async fn fill(dir: &Path, count: u32) -> anyhow::Result<Seeded> {
+pub(crate) async fn fill(store: &Store, count: u32) -> anyhow::Result<Seeded> {
     let ambient = SystemAmbient::new();
-    let db = Db::open(&Settings::new(database(dir), crate::ambient::clock()))?;
+    let db = store.open().await?;
     let now = ambient.now();
     db.migrate(MIGRATIONS, now.0).await?;
     let team = TeamId(ambient.id(now));

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
-use agent::workspace::Workspaces;
+use agent::workspace::{Quota, Workspaces};
 use axum::Router;
 use domain::Ambient;
 use domain::builds::Defaults;
@@ -16,13 +17,17 @@ use domain::limits::Limits;
 use domain::sandboxes::{FileError, FileInfo, Files, SandboxPath};
 use engine::{Engine, Parts};
 use server::App;
-use storage::{Bell, Db, Settings};
+use storage::{Bell, Db, hints, work};
 use testkit::scripted::{ScriptedModel, Turn};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::ambient::SystemAmbient;
-use crate::seed::database;
+use crate::store::Store;
+
+/// How often a node asks the database for the time, as in the product.
+const SYNC: Duration = Duration::from_secs(5);
 
 /// A server at work in this process; it works as long as this lives.
 pub(crate) struct Wired {
@@ -30,20 +35,45 @@ pub(crate) struct Wired {
     pub(crate) address: SocketAddr,
     /// Its database.
     pub(crate) db: Db,
-    _engine: Engine,
+    engine: Engine,
+    aside: Vec<JoinHandle<()>>,
 }
 
-/// Starts a whole server on a filled data folder, on a free port.
-pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize) -> anyhow::Result<Wired> {
-    let db = Db::open(&Settings::new(database(dir), crate::ambient::clock()))?;
+impl Wired {
+    /// Ends all but its listener: for whoever is about to take its database away.
+    pub(crate) async fn end(self) {
+        self.aside.iter().for_each(JoinHandle::abort);
+        self.engine.abandon();
+        self.db.close().await;
+    }
+}
+
+/// Starts a whole server on a filled database, on a free port.
+pub(crate) async fn start(
+    dir: &Path,
+    store: &Store,
+    model: Arc<dyn Model>,
+    concurrency: usize,
+) -> anyhow::Result<Wired> {
+    let db = store.open().await?;
     let bell = Bell::default();
     let ambient: Arc<dyn Ambient> = Arc::new(SystemAmbient::new());
+    let (sandboxes, mut aside) = (dir.join("sandboxes"), vec![]);
+    let workspaces = if db.is_shared() {
+        let node = ambient.id(ambient.now()).simple().to_string();
+        // What a node of the product does beside its engine: it costs queries, and without rings nodes would hear of each other only by polling.
+        aside.push(tokio::spawn(hints::carry(db.clone(), bell.clone())));
+        aside.push(tokio::spawn(ask_the_time(db.clone())));
+        Workspaces::shared(sandboxes, Quota::default(), &node)
+    } else {
+        Workspaces::new(sandboxes)
+    };
     let engine = Engine::start(Parts {
         db: db.clone(),
         bell: bell.clone(),
         ambient: Arc::clone(&ambient),
         model,
-        workspaces: Workspaces::new(dir.join("sandboxes")),
+        workspaces,
         more_tools: None,
         pdf: PdfReader::new(std::env::current_exe()?),
         limits: Limits::default(),
@@ -65,7 +95,17 @@ pub(crate) async fn start(dir: &Path, model: Arc<dyn Model>, concurrency: usize)
     thread::Builder::new()
         .name("accepts".to_owned())
         .spawn(move || runtime.block_on(server::serve(listener, app, std::future::pending())))?;
-    Ok(Wired { address, db, _engine: engine })
+    Ok(Wired { address, db, engine, aside })
+}
+
+/// The nodes of a bench share one clock, so what is answered changes nothing.
+async fn ask_the_time(db: Db) {
+    loop {
+        tokio::time::sleep(SYNC).await;
+        if let Err(error) = work::time(&db).await {
+            eprintln!("errand-bench: the database does not tell the time: {error}");
+        }
+    }
 }
 
 /// Starts the yardstick on a free port.

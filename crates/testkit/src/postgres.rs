@@ -53,7 +53,12 @@ impl Cluster {
 
     /// Starts one with settings of its own, such as `max_connections=20`; they win over all others.
     pub fn with(settings: &[&str]) -> io::Result<Self> {
-        let mut cluster = Self::init(settings)?;
+        Self::beneath(&std::env::temp_dir(), settings)
+    }
+
+    /// The same, with its directory in `parent`: for whoever cares which disk it is on. PostgreSQL's own user must be able to get there.
+    pub fn beneath(parent: &Path, settings: &[&str]) -> io::Result<Self> {
+        let mut cluster = Self::init(parent, settings)?;
         cluster.start_again()?;
         cluster.create_database(ERRAND)?;
         Ok(cluster)
@@ -61,7 +66,7 @@ impl Cluster {
 
     /// Starts one that listens on a port of this machine too; after a crash it is the same one.
     pub fn with_tcp(settings: &[&str]) -> io::Result<Self> {
-        let mut cluster = Self::init(settings)?;
+        let mut cluster = Self::init(&std::env::temp_dir(), settings)?;
         cluster.tcp = true;
         // Somebody may take a free port before PostgreSQL does.
         for attempt in 0..10 {
@@ -165,9 +170,9 @@ impl Cluster {
         Ok(())
     }
 
-    fn init(settings: &[&str]) -> io::Result<Self> {
+    fn init(parent: &Path, settings: &[&str]) -> io::Result<Self> {
         let install = Install::find()?;
-        let dir = tempfile::Builder::new().prefix("errand-pg-").tempdir()?;
+        let dir = tempfile::Builder::new().prefix("errand-pg-").tempdir_in(parent)?;
         install.give(dir.path())?;
         let guard = Guard::over(dir.path())?;
         // From here on the guard removes it. Without links, since that is how `/proc` names it.

@@ -1,14 +1,14 @@
 //! Requests that only read or only create, beside the same answer from a bare axum route.
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::child::Child;
+use crate::child::{Child, Script};
 use crate::http;
 use crate::load::{Load, Measured, steady};
 use crate::report::{Report, Row};
 use crate::rows::Plan;
 use crate::seed::{self, Seeded};
+use crate::store::{Backend, Place};
 
 /// A request may cost so many times the CPU of the bare route.
 const GET_ONE: f64 = 2.5;
@@ -22,7 +22,7 @@ const CREATE_CPU: f64 = 0.07;
 /// What many connections are.
 const MANY: usize = 64;
 /// One and many.
-const CONNECTIONS: [usize; 2] = [1, MANY];
+pub(super) const CONNECTIONS: [usize; 2] = [1, MANY];
 
 /// The rows of this part.
 pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -32,14 +32,11 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
 }
 
 async fn get_one(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let folder = plan.folder()?;
-    let Seeded { agents, .. } = seed::fill(folder.path(), 10_000).await?;
-    let requests: Vec<_> = agents.iter().map(|id| http::get(&format!("/v1/agents/{id}"))).collect();
-    let (bare, errand) = (Child::bare()?, errand(folder.path())?);
+    let stocked = Stocked::new(plan, &Backend::Sqlite).await?;
+    let bare = Child::bare()?;
     for connections in CONNECTIONS {
-        let load = || Load { requests: requests.clone(), expected: 200, connections };
-        let yardstick = steady(&bare, load(), plan.steady).await?;
-        let measured = steady(&errand, load(), plan.steady).await?;
+        let yardstick = steady(&bare, stocked.load(connections), plan.steady).await?;
+        let measured = stocked.get_one(plan, connections).await?;
         report.add(cpu_row(format!("bare axum JSON route, {}", at(connections)), &yardstick));
         let row = cpu_row(format!("GET one agent, {}", at(connections)), &measured);
         report.add(row.at_most(GET_ONE * yardstick.cpu_micros()));
@@ -53,9 +50,9 @@ async fn lists(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         if count == 1_000_000 && !plan.full {
             continue;
         }
-        let folder = plan.folder()?;
-        seed::fill(folder.path(), count).await?;
-        let child = errand(folder.path())?;
+        let place = Backend::Sqlite.place(&plan.dir)?;
+        seed::fill(&place.store, count).await?;
+        let child = errand(&place)?;
         // Many connections: one alone would also pay for falling asleep and waking, which drowns the difference.
         let load = Load { requests: vec![http::get("/v1/agents?limit=20")], expected: 200, connections: MANY };
         let measured = steady(&child, load, plan.steady).await?;
@@ -68,11 +65,7 @@ async fn lists(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 
 async fn creates(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     for connections in CONNECTIONS {
-        let folder = plan.folder()?;
-        seed::fill(folder.path(), 0).await?;
-        let child = errand(folder.path())?;
-        let load = Load { requests: vec![http::post("/v1/agents", &seed::new_agent())], expected: 201, connections };
-        let measured = steady(&child, load, plan.steady).await?;
+        let measured = create(plan, &Backend::Sqlite, connections).await?;
         let name = format!("durable create of agent + build, {}", at(connections));
         let rate = Row::new(name.clone(), measured.per_second(), "ops/s").also(measured.beside());
         let cpu = Row::new(name, measured.cpu_micros() / 1e3, "CPU-s/1000");
@@ -88,15 +81,51 @@ async fn creates(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn errand(data: &Path) -> anyhow::Result<Child> {
-    Child::errand(data, Duration::ZERO, 100)
+/// A server that stores 10,000 agents, and what reads some of them.
+pub(super) struct Stocked {
+    child: Child,
+    requests: Vec<Vec<u8>>,
+    _place: Place,
+}
+
+impl Stocked {
+    /// Fills and starts one.
+    pub(super) async fn new(plan: &Plan, on: &Backend) -> anyhow::Result<Self> {
+        let place = on.place(&plan.dir)?;
+        let Seeded { agents, .. } = seed::fill(&place.store, 10_000).await?;
+        on.settle(&place)?;
+        let requests = agents.iter().map(|id| http::get(&format!("/v1/agents/{id}"))).collect();
+        Ok(Self { child: errand(&place)?, requests, _place: place })
+    }
+
+    /// Reads one agent over and over.
+    pub(super) async fn get_one(&self, plan: &Plan, connections: usize) -> anyhow::Result<Measured> {
+        steady(&self.child, self.load(connections), plan.steady).await
+    }
+
+    fn load(&self, connections: usize) -> Load {
+        Load { requests: self.requests.clone(), expected: 200, connections }
+    }
+}
+
+/// Creates agents with their Builds, in an empty database.
+pub(super) async fn create(plan: &Plan, on: &Backend, connections: usize) -> anyhow::Result<Measured> {
+    let place = on.place(&plan.dir)?;
+    seed::fill(&place.store, 0).await?;
+    let child = errand(&place)?;
+    let load = Load { requests: vec![http::post("/v1/agents", &seed::new_agent())], expected: 201, connections };
+    steady(&child, load, plan.steady).await
+}
+
+fn errand(place: &Place) -> anyhow::Result<Child> {
+    Child::errand(place, Script::Answers(Duration::ZERO), 100)
 }
 
 fn cpu_row(name: String, measured: &Measured) -> Row {
     Row::new(name, measured.cpu_micros(), "CPU-us/op").also(measured.beside())
 }
 
-fn at(connections: usize) -> String {
+pub(super) fn at(connections: usize) -> String {
     let plural = if connections == 1 { "" } else { "s" };
     format!("{connections} connection{plural}")
 }

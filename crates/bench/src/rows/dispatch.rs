@@ -18,6 +18,7 @@ use crate::report::{Report, Row};
 use crate::rows::Plan;
 use crate::rows::burst::{start, until_idle};
 use crate::seed;
+use crate::store::{Backend, Place};
 use crate::wire::{self, Tapped};
 
 /// Runs that are not counted, then those that are.
@@ -29,26 +30,34 @@ const BESIDE_SYNCS: f64 = 0.5;
 
 /// The rows of this part.
 pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let folder = plan.folder()?;
-    let seeded = seed::fill(folder.path(), 1).await?;
-    let appended = syncs(&folder.path().join("appended"), false)?;
-    let rewritten = syncs(&folder.path().join("rewritten"), true)?;
+    let place = Backend::Sqlite.place(&plan.dir)?;
+    let appended = syncs(&place.folder().join("appended"), false)?;
+    let rewritten = syncs(&place.folder().join("rewritten"), true)?;
     let sync = millis(percentile(&appended, 50));
     let beside =
         vec![("p99_ms", millis(percentile(&appended, 99))), ("rewriting_p50_ms", millis(percentile(&rewritten, 50)))];
     report.add(Row::new("append 4 KiB + fdatasync, p50", sync, "ms").also(beside));
+    report.add(first_bytes(&Backend::Sqlite, &place).await?.at_most(2.0 * sync + BESIDE_SYNCS));
+    Ok(())
+}
 
+/// The row of dispatch on an empty place.
+pub(super) async fn first_bytes(on: &Backend, place: &Place) -> anyhow::Result<Row> {
+    let seeded = seed::fill(&place.store, 1).await?;
     let (tell, mut told) = mpsc::unbounded_channel();
     let begins = move || {
         // Nobody listens only once the measuring is over.
         let _ = tell.send(Instant::now());
     };
     let model = Tapped::new(ScriptedModel::new(|_| Ok(says("Done."))), begins);
-    let wired = wire::start(folder.path(), Arc::new(model), 100).await?;
+    let wired = wire::start(place.folder(), &place.store, Arc::new(model), 100).await?;
     let request = start(&seeded.agents).requests.swap_remove(0);
     let mut connection = Connection::open(wired.address).await?;
     let (mut dispatches, mut answers) = (vec![], vec![]);
     for number in 0..RUNS.0 + RUNS.1 {
+        if number == RUNS.0 {
+            on.settle(place)?;
+        }
         let sent = Instant::now();
         connection.ask(&request, 201).await?;
         let answered = sent.elapsed();
@@ -60,13 +69,13 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
         until_idle(&wired.db).await?;
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    wired.end().await;
     dispatches.sort_unstable();
     answers.sort_unstable();
     let beside =
         vec![("p99_ms", millis(percentile(&dispatches, 99))), ("answer_p50_ms", millis(percentile(&answers, 50)))];
     let row = Row::new("POST to the model's first byte, p50", millis(percentile(&dispatches, 50)), "ms");
-    report.add(row.at_most(2.0 * sync + BESIDE_SYNCS).also(beside));
-    Ok(())
+    Ok(row.also(beside))
 }
 
 /// The times of writing 4 KiB and syncing it, sorted. A file that grows must sync its size too; a rewritten one need not.

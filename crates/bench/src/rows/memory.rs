@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use crate::child::Child;
+use crate::child::{Child, Script};
 use crate::load;
 use crate::report::{Report, Row};
 use crate::rows::Plan;
 use crate::rows::burst::start;
 use crate::seed;
+use crate::store::Backend;
 
 /// Runs that are to be in flight at once.
 const RUNS: u32 = 10_000;
@@ -24,9 +25,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The rows of this part.
 pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let folder = plan.folder()?;
-    let seeded = seed::fill(folder.path(), 1).await?;
-    let mut child = Child::errand(folder.path(), THINKS, usize::try_from(RUNS)?)?;
+    let place = Backend::Sqlite.place(&plan.dir)?;
+    let seeded = seed::fill(&place.store, 1).await?;
+    let mut child = Child::errand(&place, Script::Answers(THINKS), usize::try_from(RUNS)?)?;
     load::burst(child.address, start(&seeded.agents), WARM_UP).await?;
     until(&mut child, |(_, ended)| ended == u64::from(WARM_UP)).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
