@@ -251,6 +251,9 @@ async fn open_alone(config: &Config) -> anyhow::Result<(Db, Arc<SystemAmbient>, 
     };
     let (db, ambient) = open_database(&config.database).await?;
     warn_if_shared(folder);
+    if !config.sandboxes.starts_with(folder) {
+        warn_if_shared(&config.sandboxes);
+    }
     if let Database::Sqlite(path) = &config.database
         && !path.starts_with(folder)
     {

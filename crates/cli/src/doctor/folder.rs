@@ -41,7 +41,29 @@ pub(super) fn look(report: &mut Report, config: &Config) -> Server {
         modes(report, path);
     }
     room(report, folder);
+    sandboxes(report, config);
     server(report, config)
+}
+
+/// Looks at the files of sandboxes, where they lie elsewhere.
+fn sandboxes(report: &mut Report, config: &Config) {
+    let (folder, shared) = (&config.sandboxes, matches!(config.database, Database::Postgres(_)));
+    if folder.starts_with(&config.data_dir) {
+        if shared {
+            report.warning(
+                "sandboxes",
+                format!("{} is this node's alone", folder.display()),
+                "where there are other nodes, set `folder` in section [sandboxes] to one that all of them share",
+            );
+        }
+        return;
+    }
+    if folder.is_dir() {
+        modes(report, folder);
+        room(report, folder);
+    } else {
+        report.ok("sandboxes", format!("{} is made with the first file", folder.display()));
+    }
 }
 
 /// Whether others on this machine can get at it.
@@ -69,10 +91,10 @@ fn room(report: &mut Report, folder: &Path) {
         }
     };
     if free < ROOM {
-        let found = format!("{} free on the disk of the data folder", size(free));
+        let found = format!("{} free on the disk of {}", size(free), folder.display());
         return report.warning("disk", found, "make room: on a full disk nothing new is accepted, and no Job goes on");
     }
-    report.ok("disk", format!("{} free", size(free)));
+    report.ok("disk", format!("{} free on the disk of {}", size(free), folder.display()));
 }
 
 fn server(report: &mut Report, config: &Config) -> Server {
