@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use storage::{Db, PostgresSettings, StoreError};
-use testkit::postgres::Cluster;
+use storage::{Db, MIGRATIONS, Pooler, PostgresSettings, StoreError};
+use testkit::postgres::{Bouncer, Cluster};
 
 async fn refusal(settings: &[&str]) -> String {
     let cluster = Cluster::with(settings).unwrap();
@@ -54,4 +54,23 @@ async fn tls_is_verified_and_never_given_up_for_less() {
     assert!(matches!(&strange, StoreError::Unreachable(why) if why.contains("certificate")), "{strange:?}");
     let plain = connect(format!("{base}?sslmode=disable")).await;
     assert!(plain.is_ok(), "{plain:?}");
+}
+
+/// A named one would stay behind in a session that the pooler gives to another node, which has its own of that name.
+#[tokio::test]
+async fn through_a_pooler_no_statement_has_a_name() {
+    let cluster = Cluster::with(&["log_min_duration_statement=0"]).unwrap();
+    let bouncer = Bouncer::start(&cluster).unwrap();
+    let mut settings: PostgresSettings = cluster.url_at(bouncer.address(), "errand").parse().unwrap();
+    settings.pooler = Pooler::Transaction;
+    let db = Db::connect(settings).await.unwrap();
+    db.migrate(MIGRATIONS, 0).await.unwrap();
+    db.health().await.unwrap();
+    db.read::<_, StoreError, _>(async |tx| tx.row("SELECT 1", &[]).await).await.unwrap();
+    db.close().await;
+    let log = cluster.log().unwrap();
+    let parsed: Vec<_> = log.lines().filter_map(|line| Some(line.split_once("  parse ")?.1)).collect();
+    assert!(parsed.len() > 3, "{log}");
+    let named: Vec<_> = parsed.iter().filter(|statement| !statement.starts_with("<unnamed>: ")).collect();
+    assert!(named.is_empty(), "{named:?}");
 }

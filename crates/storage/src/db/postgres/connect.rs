@@ -154,8 +154,9 @@ impl PostgresSettings {
 
 /// Refuses a server that may forget what it acknowledged, or cannot hold what is stored.
 pub(super) async fn judge(client: &Object) -> Result<(), StoreError> {
+    // Typed, so without a name: a named statement would stay behind in a session that a pooler gives to others.
     let row = client
-        .query_one(
+        .query_typed_one(
             "SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('full_page_writes'), \
              current_setting('synchronous_commit'), current_setting('server_encoding'), pg_is_in_recovery()",
             &[],
@@ -183,8 +184,9 @@ pub(super) async fn judge(client: &Object) -> Result<(), StoreError> {
 
 /// What a server that was not refused is like.
 pub(super) async fn health(client: &Object, of_a_node: u32) -> Result<Health, StoreError> {
+    // Without a name, as above.
     let row = client
-        .query_one(
+        .query_typed_one(
             "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes'), \
              current_setting('synchronous_commit'), CAST(current_setting('max_connections') AS INTEGER), \
              (SELECT CAST(count(*) AS INTEGER) FROM pg_stat_activity WHERE application_name = 'errand' \
