@@ -113,7 +113,7 @@ async fn insert(tx: &mut Tx<'_>, job: Job, id: RunId) -> Result<(), StoreError> 
         sandbox: sandbox.id,
         title: NAME.to_owned(),
         source: "api",
-        webhook_url: None,
+        webhook: None,
         message: None,
         created_at: job.at,
     };

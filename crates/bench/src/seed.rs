@@ -1,7 +1,7 @@
 //! Fills a database before a server is started on it, straight through `storage`.
 
 use domain::agents::Agent;
-use domain::api_keys::{self, ApiKey};
+use domain::api_keys::{self, ApiKey, Scopes};
 use domain::builds::{Defaults, normalise};
 use domain::{AgentId, Ambient as _, ApiKeyId, BuildId, TeamId, Timestamp};
 use storage::builds::NewBuild;
@@ -53,7 +53,11 @@ pub(crate) async fn fill(store: &Store, count: u32) -> anyhow::Result<Seeded> {
         team,
         name: "bench".to_owned(),
         hash: api_keys::hash(KEY),
+        scopes: Scopes::ALL,
+        requests_per_minute: None,
         created_at: now,
+        expires_at: None,
+        last_used_at: None,
         revoked_at: None,
     };
     db.write(async move |tx| {

@@ -10,7 +10,7 @@ mod options;
 use std::time::Duration;
 
 use contract::errors::ErrorBody;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -107,8 +107,16 @@ impl Api {
         Ok(Answer(text.map_err(|error| self.unreachable(&error))?))
     }
 
+    /// Sends it; again after a pause, if the key has made as many requests as it may this minute.
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let again = request.try_clone();
+        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if let (StatusCode::TOO_MANY_REQUESTS, Some(again)) = (response.status(), again) {
+            let pause = wait(&response);
+            eprintln!("errand: the server takes no more requests with this key for {} s, waiting", pause.as_secs());
+            tokio::time::sleep(pause).await;
+            response = again.send().await.map_err(|error| self.unreachable(&error))?;
+        }
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -132,6 +140,12 @@ impl Api {
         }
         Failure::Unreachable { base: self.base.to_string(), why: cause.to_string() }
     }
+}
+
+/// How long the server asks for patience; a minute at most.
+fn wait(response: &Response) -> Duration {
+    let text = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Duration::from_secs(text.and_then(|text| text.parse().ok()).unwrap_or(1).clamp(1, 60))
 }
 
 /// The server's root: people give it with `/v1`, as the API's own examples do, or without.

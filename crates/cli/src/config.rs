@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
     pub(crate) grace: Duration,
+    /// Requests a minute and key; 0 is any number.
+    pub(crate) requests_per_minute: u32,
     /// Section `[engine]`.
     pub(crate) engine: engine::Settings,
     /// Section `[limits]`.
@@ -112,6 +114,7 @@ struct ServerPart {
     data_dir: PathBuf,
     database_url: Option<String>,
     grace_secs: u64,
+    requests_per_minute: u32,
 }
 
 /// How a PostgreSQL server is used.
@@ -154,7 +157,13 @@ struct BrowsingPart {
 
 impl Default for ServerPart {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), data_dir: "errand-data".into(), database_url: None, grace_secs: 20 }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            data_dir: "errand-data".into(),
+            database_url: None,
+            grace_secs: 20,
+            requests_per_minute: server::REQUESTS_PER_MINUTE,
+        }
     }
 }
 
@@ -210,6 +219,7 @@ impl Config {
             data_dir,
             database,
             grace: Duration::from_secs(file.server.grace_secs),
+            requests_per_minute: file.server.requests_per_minute,
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
             quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },

@@ -1,21 +1,21 @@
-//! `errand keys`: API keys, in the data folder itself, since the API has no operation for them. Works beside a running server, which looks
-//! each key up at each request.
+//! `errand keys`: API keys, in the database itself, since the API has no operation for them. Works beside a running server, which looks
+//! each key up again after a quarter of a second.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use domain::api_keys::{self, ApiKey};
-use domain::{Ambient, ApiKeyId, TeamId};
+use domain::api_keys::{self, ApiKey, Scopes};
+use domain::{Ambient, ApiKeyId, TeamId, Timestamp};
 use serde_json::{Value, json};
-use storage::{Db, MIGRATIONS, teams};
+use storage::{Db, StoreError, Tx};
 
 use crate::ambient::SystemAmbient;
 use crate::client::Failure;
-use crate::config::{Config, Database, Place};
-use crate::serve::environment;
-use crate::{paint, table, wire};
+use crate::config::Place;
+use crate::span::Span;
+use crate::{office, table, wire};
 
-/// API keys: make one, list them, revoke one. Works on the data folder, beside a running server.
+/// API keys: make one, list them, renew one, revoke one. Works on the database, beside a running server.
 #[derive(Args)]
 pub(crate) struct Keys {
     #[command(flatten)]
@@ -23,6 +23,9 @@ pub(crate) struct Keys {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Whose keys, by name or id [default: the first team]
+    #[arg(long, global = true)]
+    team: Option<String>,
     #[command(subcommand)]
     action: Action,
 }
@@ -34,9 +37,26 @@ enum Action {
         /// What it is for.
         #[arg(long, default_value = "made on the command line")]
         name: String,
+        /// What it may do: read (look), run (start Jobs and deal with them), manage (change Assignments and Builds).
+        #[arg(long, default_value_t = Scopes::ALL)]
+        scopes: Scopes,
+        /// After which time it is refused, such as 90d [default: never]
+        #[arg(long, value_name = "SPAN")]
+        expires_in: Option<Span>,
+        /// Requests a minute, 0 for any number [default: what the server's settings say]
+        #[arg(long)]
+        requests_per_minute: Option<u32>,
     },
     /// All keys, oldest first, without their secrets.
     List,
+    /// A new key like an old one, which is refused when the time is over.
+    Rotate {
+        /// The old one's id, as listed.
+        id: ApiKeyId,
+        /// How long the old one is taken beside the new one.
+        #[arg(long, value_name = "SPAN", default_value = "24h")]
+        grace: Span,
+    },
     /// Refuses a key from now on.
     Revoke {
         /// Its id, as listed.
@@ -47,50 +67,79 @@ enum Action {
 impl Keys {
     /// Does it.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(&self.place, None, &environment)?;
-        if let Database::Sqlite(path) = &config.database
-            && !path.exists()
-        {
-            anyhow::bail!("{}: no database there; `errand serve` makes it at its first start", path.display());
-        }
-        let (db, _) = wire::open_database(&config.database).await?;
-        let shown = act(&db, self.action, self.json).await;
-        db.close().await;
-        paint::print(&shown?)?;
+        let Self { place, json, team, action } = self;
+        office::at(&place, async move |db| {
+            let team = office::team(db, team.as_deref()).await?.id;
+            match action {
+                Action::Create { name, scopes, expires_in, requests_per_minute } => {
+                    let (secret, mut key) = fresh(team, name);
+                    key.scopes = scopes;
+                    key.expires_at = expires_in.map(|Span(ms)| key.created_at.plus_ms(ms));
+                    key.requests_per_minute = requests_per_minute;
+                    let new = key.clone();
+                    db.write(async move |tx| add(tx, &new).await).await?;
+                    Ok(once(&key, secret, json))
+                }
+                Action::List => list(db, team, json).await,
+                Action::Rotate { id, grace } => rotate(db, team, id, grace, json).await,
+                Action::Revoke { id } => revoke(db, team, id, json).await,
+            }
+        })
+        .await?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn act(db: &Db, action: Action, as_json: bool) -> anyhow::Result<String> {
-    db.require_schema(MIGRATIONS).await?;
-    let Some(team) = db.read(async |tx| teams::first(tx).await).await? else {
-        anyhow::bail!("there is no team yet; `errand serve` makes it at its first start");
-    };
-    match action {
-        Action::Create { name } => create(db, team, name, as_json).await,
-        Action::List => list(db, team, as_json).await,
-        Action::Revoke { id } => revoke(db, team, id, as_json).await,
-    }
+/// Adds a key, and says so in the audit log.
+pub(crate) async fn add(tx: &mut Tx<'_>, key: &ApiKey) -> Result<(), StoreError> {
+    storage::api_keys::insert(tx, key).await?;
+    wire::note(tx, key.team, key.created_at, "key.create", key.id, Some(document(key))).await
 }
 
-async fn create(db: &Db, team: TeamId, name: String, as_json: bool) -> anyhow::Result<String> {
+/// A key as people are shown it: without its secret.
+pub(crate) fn document(key: &ApiKey) -> Value {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "scopes": key.scopes.to_string(),
+        "requests_per_minute": key.requests_per_minute,
+        "created_at": key.created_at.to_string(),
+        "expires_at": time(key.expires_at),
+        "last_used_at": time(key.last_used_at),
+        "revoked_at": time(key.revoked_at),
+    })
+}
+
+fn fresh(team: TeamId, name: String) -> (String, ApiKey) {
     let ambient = SystemAmbient::new();
     let mut secret = [0; 32];
     ambient.random(&mut secret);
     let secret = api_keys::from_random(secret);
     let now = ambient.now();
-    let id = ApiKeyId(ambient.id(now));
-    let key = ApiKey { id, team, name, hash: api_keys::hash(&secret), created_at: now, revoked_at: None };
-    let mut shown = document(&key);
-    db.write(async move |tx| storage::api_keys::insert(tx, &key).await).await?;
+    let key = ApiKey {
+        id: ApiKeyId(ambient.id(now)),
+        team,
+        name,
+        hash: api_keys::hash(&secret),
+        scopes: Scopes::ALL,
+        requests_per_minute: None,
+        created_at: now,
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    (secret, key)
+}
+
+fn once(key: &ApiKey, secret: String, as_json: bool) -> String {
     if as_json {
+        let mut shown = document(key);
         shown["key"] = Value::String(secret);
-        return Ok(format!("{shown}\n"));
+        return format!("{shown}\n");
     }
-    Ok(format!(
-        "{}\nThis key is shown only this once.\n",
-        table::fields(&[("id", id.to_string()), ("key", secret)]).trim_end()
-    ))
+    let fields = table::fields(&[("id", key.id.to_string()), ("key", secret)]);
+    format!("{}\nThis key is shown only this once.\n", fields.trim_end())
 }
 
 async fn list(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String> {
@@ -98,17 +147,44 @@ async fn list(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String> {
     if as_json {
         return Ok(format!("{}\n", json!({ "keys": keys.iter().map(document).collect::<Vec<_>>() })));
     }
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     let rows = keys.into_iter().map(|key| {
-        let revoked = key.revoked_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        [key.id.to_string(), key.name, key.created_at.to_string(), revoked]
+        let scopes = key.scopes.to_string();
+        let (created, used) = (key.created_at.to_string(), time(key.last_used_at));
+        [key.id.to_string(), key.name, scopes, created, used, time(key.expires_at), time(key.revoked_at)]
     });
-    Ok(table::rows(["ID", "NAME", "CREATED", "REVOKED"], rows))
+    Ok(table::rows(["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES", "REVOKED"], rows))
+}
+
+async fn rotate(db: &Db, team: TeamId, id: ApiKeyId, grace: Span, as_json: bool) -> anyhow::Result<String> {
+    let old = db.read(async |tx| storage::api_keys::get(tx, team, id).await).await?;
+    let old = old.filter(|old| old.revoked_at.is_none()).ok_or_else(|| no_such(id))?;
+    let (secret, mut key) = fresh(team, old.name);
+    (key.scopes, key.requests_per_minute) = (old.scopes, old.requests_per_minute);
+    let (new, end) = (key.clone(), key.created_at.plus_ms(grace.0));
+    db.write(async move |tx| {
+        storage::api_keys::end(tx, team, id, end).await?;
+        let ended = storage::api_keys::get(tx, team, id).await?;
+        add(tx, &new).await?;
+        wire::note(tx, team, new.created_at, "key.end", id, ended.as_ref().map(document)).await
+    })
+    .await?;
+    let told = once(&key, secret, as_json);
+    Ok(if as_json { told } else { format!("{told}The old one is refused from {end} on.\n") })
 }
 
 async fn revoke(db: &Db, team: TeamId, id: ApiKeyId, as_json: bool) -> anyhow::Result<String> {
     let now = SystemAmbient::new().now();
-    if !db.write(async move |tx| storage::api_keys::revoke(tx, team, id, now).await).await? {
-        return Err(Failure::NotFound(format!("no valid key {id}; `errand keys list` shows them")).into());
+    let revoked = db.write(async move |tx| {
+        let revoked = storage::api_keys::revoke(tx, team, id, now).await?;
+        if revoked {
+            let key = storage::api_keys::get(tx, team, id).await?;
+            wire::note(tx, team, now, "key.revoke", id, key.as_ref().map(document)).await?;
+        }
+        Ok::<_, StoreError>(revoked)
+    });
+    if !revoked.await? {
+        return Err(no_such(id).into());
     }
     Ok(if as_json {
         format!("{}\n", json!({ "id": id, "revoked_at": now.to_string() }))
@@ -117,11 +193,6 @@ async fn revoke(db: &Db, team: TeamId, id: ApiKeyId, as_json: bool) -> anyhow::R
     })
 }
 
-fn document(key: &ApiKey) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "created_at": key.created_at.to_string(),
-        "revoked_at": key.revoked_at.map(|at| at.to_string()),
-    })
+fn no_such(id: ApiKeyId) -> Failure {
+    Failure::NotFound(format!("no valid key {id}; `errand keys list` shows them"))
 }

@@ -1,7 +1,7 @@
 //! # cli
 //!
 //! **Holds** the binary `errand`, the only place where the rooms meet: [`serve`] and [`demo`] wire them, the other commands are clients of
-//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`keys`], [`backup`], [`restore`], [`doctor`]).
+//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`teams`], [`keys`], [`audit`], [`webhooks`], [`backup`], [`restore`], [`doctor`]).
 //!
 //! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
 //!
@@ -10,6 +10,7 @@
 mod agents;
 mod ambient;
 mod ask;
+mod audit;
 mod backup;
 mod builds;
 mod client;
@@ -21,14 +22,18 @@ mod hints;
 mod keys;
 #[cfg(feature = "faults")]
 mod ledger;
+mod office;
 mod paint;
 mod restore;
 mod runs;
 mod sandboxes;
 mod serve;
 mod signals;
+mod span;
 mod table;
+mod teams;
 mod transcript;
+mod webhooks;
 mod wire;
 
 use std::process::ExitCode;
@@ -50,7 +55,10 @@ struct CommandLine {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Teams(teams::Teams),
     Keys(keys::Keys),
+    Audit(audit::Audit),
+    Webhooks(webhooks::Webhooks),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Doctor(doctor::Doctor),
@@ -85,7 +93,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve(serve) => serve.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Teams(teams) => teams.run().await,
             Command::Keys(keys) => keys.run().await,
+            Command::Audit(audit) => audit.run().await,
+            Command::Webhooks(webhooks) => webhooks.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Restore(restore) => restore.run().await,
             Command::Doctor(doctor) => doctor.run().await,

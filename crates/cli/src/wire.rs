@@ -2,6 +2,7 @@
 //!
 //! The order of opening is the order of refusing: folder, locks, database, schema, keys. Nothing moves before all of them are there.
 
+use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -16,10 +17,11 @@ use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use anyhow::Context;
 use clap::ValueEnum;
-use domain::api_keys::{self, ApiKey};
-use domain::{Ambient, ApiKeyId, TeamId, Timestamp};
+use domain::api_keys::{self, ApiKey, Scopes};
+use domain::{Ambient, ApiKeyId, TeamId, Timestamp, audit};
 use engine::Engine;
-use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, teams, work};
+use serde_json::{Value, json};
+use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, settings, teams, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
+use crate::keys;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +42,8 @@ pub(crate) enum Role {
     Worker,
 }
 
+/// How long webhooks that are on their way may take at the end. One that takes longer is sent again by whoever comes next.
+const WEBHOOK_GRACE: Duration = Duration::from_secs(3);
 /// How often the clock is compared.
 const SYNC: Duration = Duration::from_secs(5);
 /// Further away than this is worth a warning, in milliseconds.
@@ -49,6 +54,7 @@ pub(crate) struct House {
     db: Db,
     ambient: Arc<SystemAmbient>,
     locks: Vec<DataLock>,
+    server_key: [u8; 32],
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
 }
@@ -57,6 +63,7 @@ pub(crate) struct House {
 pub(crate) struct Running {
     db: Db,
     engine: Option<Engine>,
+    delivering: server::Delivering,
     aside: [JoinHandle<()>; 2],
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
@@ -82,7 +89,11 @@ impl House {
         faults::point("start.migrated");
         if !db.is_shared() {
             // The locks are ours, so whoever held these claims is gone.
-            db.write(async move |tx| work::free_all(tx).await).await?;
+            db.write(async move |tx| {
+                webhooks::free_all(tx).await?;
+                work::free_all(tx).await
+            })
+            .await?;
         }
         faults::point("start.freed");
         let mut fresh = [0; 32];
@@ -95,8 +106,11 @@ impl House {
         };
         let own = own_key.map(str::to_owned);
         let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
+        let mut fresh = [0; 32];
+        ambient.random(&mut fresh);
+        let server_key = db.write(async move |tx| settings::found_server_key(tx, fresh).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, new_key })
+        Ok(Self { db, ambient, locks, new_key, server_key })
     }
 
     /// Closes it again, with nothing started.
@@ -112,7 +126,8 @@ impl House {
         model: Arc<dyn Model>,
         listener: TcpListener,
     ) -> anyhow::Result<Running> {
-        let Self { db, ambient, locks, .. } = self;
+        let Self { db, ambient, locks, server_key, .. } = self;
+        let egress = egress::Client::new(egress::Policy::new(config.egress))?;
         let workspaces = if db.is_shared() {
             let node = node_name(&config.data_dir, ambient.as_ref())?;
             Workspaces::shared(config.sandboxes, config.quota, &node)
@@ -138,12 +153,21 @@ impl House {
         };
         let engine = (role != Role::Api).then(|| Engine::start(parts));
         let ready = Arc::new(AtomicBool::new(true));
+        let deliveries = server::Deliveries {
+            db: db.clone(),
+            bell: bell.clone(),
+            ambient: Arc::clone(&ambient),
+            client: egress.clone(),
+            key: server_key,
+        };
         let app = server::App {
             db: db.clone(),
             bell,
             ambient,
+            egress,
             files: Arc::new(workspaces),
             defaults: config.defaults,
+            requests_per_minute: config.requests_per_minute,
             api: role != Role::Worker,
             ready: Arc::clone(&ready),
         };
@@ -153,7 +177,8 @@ impl House {
             let _ = stopped.await;
         };
         let serving = tokio::spawn(server::serve(listener, app, stopped));
-        Ok(Running { db, engine, aside, ready, stop, serving, _locks: locks })
+        let delivering = deliveries.start();
+        Ok(Running { db, engine, delivering, aside, ready, stop, serving, _locks: locks })
     }
 }
 
@@ -173,6 +198,7 @@ impl Running {
         if let Some(engine) = self.engine {
             engine.drain(grace).await;
         }
+        self.delivering.drain(WEBHOOK_GRACE).await;
         // It may be gone already.
         let _ = self.stop.send(());
         if let Err(error) = self.serving.await.unwrap_or_else(|broken| Err(io::Error::other(broken))) {
@@ -199,7 +225,7 @@ async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Opti
     let team = if let Some(team) = teams::first(tx).await? {
         team
     } else {
-        teams::insert(tx, new.team, "default", new.now).await?;
+        found_team(tx, new.team, "default", new.now).await?;
         new.team
     };
     let made = |key: &str, name: &str| ApiKey {
@@ -207,22 +233,56 @@ async fn admit(tx: &mut Tx<'_>, own: Option<String>, new: NewKey) -> Result<Opti
         team,
         name: name.to_owned(),
         hash: api_keys::hash(key),
+        scopes: Scopes::ALL,
+        requests_per_minute: None,
         created_at: new.now,
+        expires_at: None,
+        last_used_at: None,
         revoked_at: None,
     };
     match own {
         Some(own) => {
-            if !storage::api_keys::restore(tx, api_keys::hash(&own)).await? {
-                storage::api_keys::insert(tx, &made(&own, "ERRAND_API_KEY")).await?;
+            let hash = api_keys::hash(&own);
+            if let Some((id, team)) = storage::api_keys::restore(tx, hash).await? {
+                let key = storage::api_keys::get(tx, team, id).await?;
+                note(tx, team, new.now, "key.restore", id, key.as_ref().map(keys::document)).await?;
+            } else if storage::api_keys::find(tx, hash).await?.is_none() {
+                keys::add(tx, &made(&own, "ERRAND_API_KEY")).await?;
             }
             Ok(None)
         }
         None if storage::api_keys::list(tx, team).await?.is_empty() => {
-            storage::api_keys::insert(tx, &made(&new.key, "first start")).await?;
+            keys::add(tx, &made(&new.key, "first start")).await?;
             Ok(Some(new.key))
         }
         None => Ok(None),
     }
+}
+
+/// Adds a team, and says so in its audit log.
+pub(crate) async fn found_team(tx: &mut Tx<'_>, id: TeamId, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    teams::insert(tx, id, name, now).await?;
+    note(tx, id, now, "team.create", id, Some(json!({ "id": id, "name": name }))).await
+}
+
+/// Writes into a team's audit log what the operator did to something that looks like `now_is`.
+pub(crate) async fn note(
+    tx: &mut Tx<'_>,
+    team: TeamId,
+    now: Timestamp,
+    what: &'static str,
+    object: impl Display,
+    now_is: Option<Value>,
+) -> Result<(), StoreError> {
+    let change = audit::Change {
+        who: audit::Who::Operator,
+        what,
+        object: object.to_string(),
+        before: None,
+        after: now_is.map(|is| audit::hash(is.to_string().as_bytes())),
+        request_id: None,
+    };
+    storage::audit::append(tx, team, now, change).await
 }
 
 /// The lock of the data folder, and that of the database's own folder if it lies elsewhere: two servers on one database would take each other's

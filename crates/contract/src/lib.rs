@@ -26,3 +26,4 @@ pub mod pages;
 pub mod runs;
 pub mod sandboxes;
 pub mod strict_json;
+pub mod webhooks;

@@ -11,6 +11,7 @@
 pub mod agents;
 pub mod ambient;
 pub mod api_keys;
+pub mod audit;
 pub mod builds;
 pub mod human_requests;
 pub mod ids;
@@ -21,6 +22,7 @@ pub mod sandboxes;
 pub mod shape;
 pub mod time;
 pub mod turns;
+pub mod webhooks;
 
 pub use ambient::Ambient;
 pub use ids::{AgentId, ApiKeyId, BuildId, RunId, TeamId};

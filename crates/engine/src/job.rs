@@ -223,11 +223,9 @@ impl<'s> Job<'s> {
         if !begins || self.run.noted() {
             return vec![];
         }
-        let webhook = "A webhook_url was given. It is stored, but this version does not call it.";
         let settings = self.shop.parts.model.notes(&self.plan.model, &self.plan.sampling);
         let unserved = self.plan.unserved.iter().map(String::as_str);
         unserved
-            .chain(self.claimed.webhook.then_some(webhook))
             .chain(settings.iter().map(String::as_str))
             .map(|text| Event::Noted { text: text.to_owned() })
             .collect()
@@ -289,6 +287,9 @@ impl<'s> Job<'s> {
                     }
                     self.claimed.tail = tail;
                     self.shop.parts.bell.ring_run(self.claimed.lease.run.0);
+                    if self.claimed.webhook {
+                        self.shop.parts.bell.ring_outbox();
+                    }
                     if due_again || matches!(then, Then::Sleep(_)) {
                         self.shop.parts.bell.ring_work();
                     }

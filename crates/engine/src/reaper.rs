@@ -1,4 +1,5 @@
-//! Removes sandboxes that nobody needs: those that expired before any run was started on them.
+//! Removes what nobody needs: sandboxes that expired before any run was started on them, answers kept for
+//! repeated requests, and webhooks that were delivered or given up long ago.
 //!
 //! What a run worked in stays, also after its end, since people fetch its results. Files go before the row: a process that dies in between leaves
 //! a row, which the next round finds again, and never files that nobody knows of. It is safe to run on every node.
@@ -9,14 +10,14 @@ use std::time::Duration;
 use agent::workspace::Workspaces;
 use domain::sandboxes::Sandbox;
 use domain::{TeamId, Timestamp};
-use storage::{Db, StoreError, sandboxes};
+use storage::{Db, StoreError, answers, sandboxes, webhooks};
 use uuid::Uuid;
 
 use crate::shop::Shop;
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_hours(1);
-/// Sandboxes looked up at once.
+/// Rows looked up at once.
 const BATCH: u32 = 100;
 /// How long after its end a sandbox is left alone, in milliseconds: an upload that began before it may still be under way, and its file would
 /// be left behind.
@@ -27,6 +28,9 @@ pub(crate) async fn keep_reaping(shop: Arc<Shop>) {
     loop {
         if let Err(error) = reap(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
             tracing::error!(%error, "reaping sandboxes failed; the next round tries again");
+        }
+        if let Err(error) = sweep(&shop.parts.db, shop.now()).await {
+            tracing::error!(%error, "forgetting old answers and webhooks failed; the next round tries again");
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -47,6 +51,13 @@ async fn reap(db: &Db, workspaces: &Workspaces, now: Timestamp) -> Result<(), St
             }
         }
     }
+}
+
+/// Forgets answers and settled webhooks, a few at a time so that nobody waits long.
+async fn sweep(db: &Db, now: Timestamp) -> Result<(), StoreError> {
+    while db.write(async move |tx| answers::sweep(tx, now, BATCH).await).await? > 0 {}
+    while db.write(async move |tx| webhooks::sweep(tx, now, BATCH).await).await? > 0 {}
+    Ok(())
 }
 
 async fn removed(workspaces: &Workspaces, sandbox: &Sandbox) -> bool {
@@ -117,7 +128,7 @@ mod tests {
             sandbox: sandbox.into(),
             title: "job".into(),
             source: "api",
-            webhook_url: None,
+            webhook: None,
             message: None,
             created_at: END,
         };

@@ -7,24 +7,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use contract::agents::{Agent, AgentAnswer, AgentPage, CreateAgent};
 use contract::pages::PageQuery;
 use domain::agents::NAME_MAX;
 use domain::{AgentId, BuildId, agents as rules};
-use storage::{agents, builds};
+use storage::{Tx, agents, builds};
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayManage, MayRead};
 use crate::body::Body;
 use crate::builds::{Draft, Submitted, built};
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
 
 /// `agent.list`: newest first.
 pub(crate) async fn list(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Query(page): Query<PageQuery>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<AgentPage>, ApiError> {
@@ -36,11 +37,11 @@ pub(crate) async fn list(
 
 /// `agent.create`: the agent and, if one came along, its first Build in one transaction. A config that is refused leaves neither.
 pub(crate) async fn create(
-    caller: Caller,
+    change: Change<MayManage>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-    Body(body): Body<CreateAgent>,
-) -> Result<impl IntoResponse, ApiError> {
+    Body(body, asked): Body<CreateAgent>,
+) -> Result<Response, ApiError> {
     let app = &shared.app;
     check_name(&body.name)?;
     let draft = body.build.map(|build| {
@@ -52,28 +53,28 @@ pub(crate) async fn create(
     let now = app.ambient.now();
     let agent = rules::Agent {
         id: AgentId(app.ambient.id(now)),
-        team: caller.team,
+        team: change.caller.team,
         name: body.name,
         created_at: now,
         updated_at: now,
     };
     let first = draft.map(|draft| draft.build(BuildId(app.ambient.id(now)), agent.id, now));
-    let stored = app.db.write::<_, ApiError, _>(async move |tx| {
+    let create = async move |tx: &mut Tx<'_>| {
         agents::insert(tx, &agent).await?;
         let build = match first {
             Some(first) => builds::insert(tx, agent.team, first).await?,
             None => None,
         };
-        Ok((agent, build))
-    });
-    let (agent, build) = stored.await?;
-    let answer = AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? };
-    Ok((StatusCode::CREATED, notes, Json(answer)))
+        let id = agent.id;
+        let answer = AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? };
+        Done::new(StatusCode::CREATED, &answer, "agent.create", id)?.with(notes)
+    };
+    shared.change(change, asked, None, create).await
 }
 
 /// `agent.get`: with the Build that a run would be pinned to now (contract A15).
 pub(crate) async fn get(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(id): Id<AgentId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use contract::strict_json;
+use domain::audit::{self, Hash};
 use serde::de::DeserializeOwned;
 
 use crate::errors::ApiError;
@@ -13,8 +14,8 @@ use crate::errors::ApiError;
 /// The most bytes a JSON body may have: twice the longest string in it, and no one's config is longer.
 pub(crate) const BODY_MAX: usize = 2 * 1024 * 1024;
 
-/// A request read from a JSON body.
-pub(crate) struct Body<T>(pub(crate) T);
+/// A request read from a JSON body, and the SHA-256 of its bytes, by which a repeated request is known.
+pub(crate) struct Body<T>(pub(crate) T, pub(crate) Hash);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
@@ -31,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             _ => ApiError::InvalidRequest("The body ended before it was complete.".into()),
         })?;
-        Ok(Self(strict_json::from_slice(&bytes)?))
+        Ok(Self(strict_json::from_slice(&bytes)?, audit::hash(&bytes)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use contract::agents::AgentRef;
 use contract::builds::{Build, BuildAnswer, BuildPage, CreateBuild, NewBuildAnswer};
 use contract::pages::PageQuery;
@@ -17,11 +17,13 @@ use domain::shape::Cursor;
 use domain::{AgentId, BuildId, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use storage::Tx;
 use storage::builds::{self, NewBuild};
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayManage, MayRead};
 use crate::body::Body;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
@@ -31,12 +33,12 @@ const NORMALIZED: HeaderName = HeaderName::from_static("x-errand-normalized");
 
 /// `build.create`: numbered within its agent in the transaction that stores it.
 pub(crate) async fn create(
-    caller: Caller,
+    change: Change<MayManage>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-    Body(body): Body<CreateBuild>,
-) -> Result<impl IntoResponse, ApiError> {
-    let (app, team) = (&shared.app, caller.team);
+    Body(body, asked): Body<CreateBuild>,
+) -> Result<Response, ApiError> {
+    let (app, team) = (&shared.app, change.caller.team);
     let agent: AgentId =
         body.agent_id.parse().map_err(|error| ApiError::InvalidRequest(format!("/agent_id: {error}")))?;
     let config = Submitted::read(&body.config, "/config")?;
@@ -49,14 +51,18 @@ pub(crate) async fn create(
     let notes = draft.notes();
     let now = app.ambient.now();
     let new = draft.build(BuildId(app.ambient.id(now)), agent, now);
-    let stored = app.db.write::<_, ApiError, _>(async move |tx| Ok(builds::insert(tx, team, new).await?)).await?;
-    let build = built(stored.ok_or_else(|| ApiError::no_such("agent"))?)?;
-    Ok((StatusCode::CREATED, notes, Json(NewBuildAnswer { build, agent: AgentRef { id: agent.to_string() } })))
+    let create = async move |tx: &mut Tx<'_>| {
+        let stored = builds::insert(tx, team, new).await?.ok_or_else(|| ApiError::no_such("agent"))?;
+        let id = stored.id;
+        let answer = NewBuildAnswer { build: built(stored)?, agent: AgentRef { id: agent.to_string() } };
+        Done::new(StatusCode::CREATED, &answer, "build.create", id)?.with(notes)
+    };
+    shared.change(change, asked, None, create).await
 }
 
 /// `build.get`.
 pub(crate) async fn get(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(id): Id<BuildId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
@@ -68,7 +74,7 @@ pub(crate) async fn get(
 
 /// `build.list`: the highest revision first.
 pub(crate) async fn list(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(agent): Id<AgentId>,
     Query(page): Query<PageQuery>,
     State(shared): State<Arc<Shared>>,
@@ -157,12 +163,12 @@ impl Draft {
     }
 
     /// The header that says what was changed, if anything was.
-    pub(crate) fn notes(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
+    pub(crate) fn notes(&self) -> Option<(HeaderName, HeaderValue)> {
         if self.notes.is_empty() {
             return None;
         }
         let value = HeaderValue::from_str(&self.notes.join(", ")).ok()?;
-        Some([(NORMALIZED, value)])
+        Some((NORMALIZED, value))
     }
 
     /// The Build to store.

@@ -21,9 +21,14 @@ const EXTENSION: HeaderName = HeaderName::from_static("x-errand-extension");
 /// The longest id that is taken over from a request, in bytes.
 const LONGEST_ID: usize = 128;
 
+/// The id of a request, for its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
 /// Gives the request an id and logs the cause of an internal error under it.
-pub(crate) async fn edge(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let id = given_id(request.headers()).cloned().unwrap_or_else(|| shared.request_ids.next());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions_mut().remove() {

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::errors::ErrorBody;
 use contract::pages::BadParameter;
+use domain::api_keys::Scope;
 use domain::sandboxes::FileError;
 use domain::shape::Flaw;
 use storage::StoreError;
@@ -17,6 +18,19 @@ use storage::StoreError;
 pub(crate) enum ApiError {
     /// The key is missing, malformed, unknown or revoked.
     InvalidToken(&'static str),
+    /// The key is valid and may not do this.
+    InsufficientScope(Scope),
+    /// The key made as many requests this minute as it may.
+    RateLimited {
+        /// Requests a minute.
+        limit: u32,
+        /// Until the next minute, in seconds.
+        wait: u64,
+    },
+    /// A request with this `Idempotency-Key` is being done.
+    IdempotencyKeyInUse,
+    /// The `Idempotency-Key` was sent with another body before.
+    IdempotencyKeyReused,
     /// Nothing that this key may see has that name; another team's is no different from none.
     NotFound(String),
     /// The path exists, the method on it does not.
@@ -62,6 +76,10 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
@@ -89,7 +107,18 @@ impl ApiError {
             | Self::SandboxFull(text) => {
                 return text.clone();
             }
+            Self::InsufficientScope(scope) => {
+                let scope = scope.word();
+                return format!("This needs an API key with the scope {scope}, which this one does not have.");
+            }
+            Self::RateLimited { limit, wait } => {
+                return format!("This API key may make {limit} requests a minute. Try again in {wait} s.");
+            }
             Self::InvalidToken(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::IdempotencyKeyInUse => "A request with this Idempotency-Key is being done. Ask again in a moment.",
+            Self::IdempotencyKeyReused => {
+                "This Idempotency-Key was sent with another body in the last 24 hours. Use a new key for a new request."
+            }
             Self::MethodNotAllowed => "This path does not take that method; the header Allow lists those it takes.",
             Self::UnsupportedMediaType => "The body must be JSON: send the header Content-Type: application/json.",
             Self::AgentHasNoBuild => "The agent has no build yet. Create one with POST /v1/builds, then start the run.",
@@ -129,14 +158,17 @@ impl IntoResponse for ApiError {
         let body = ErrorBody { error: code.to_owned(), message: Some(self.message()) };
         let mut response = (status, Json(body)).into_response();
         let told = match self {
-            Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            Self::Busy | Self::Store(StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_)) => {
-                Some((header::RETRY_AFTER, "1"))
+            Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, wait.into())),
+            Self::Busy
+            | Self::IdempotencyKeyInUse
+            | Self::Store(StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_)) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             _ => None,
         };
         if let Some((name, value)) = told {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         if let Some(cause) = self.cause() {
             response.extensions_mut().insert(cause);

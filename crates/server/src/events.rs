@@ -20,7 +20,7 @@ use storage::{StoreError, runs};
 use tokio::sync::watch;
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayRead};
 use crate::errors::{ApiError, shorten};
 use crate::path::Id;
 use crate::query::{After, Query};
@@ -37,7 +37,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// `event.stream`: from the beginning, or after `Last-Event-ID`, or after `?after=`; the header wins, since a browser that reconnects sends
 /// both.
 pub(crate) async fn stream(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(run): Id<RunId>,
     Query(After(after)): Query<After>,
     headers: HeaderMap,

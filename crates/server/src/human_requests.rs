@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
 use contract::human_requests::{
     AnsweredRequest, Choice, HumanRequest, HumanRequestKind, Question, Respond, RespondAnswer,
 };
@@ -18,8 +19,9 @@ use storage::{Tx, runs};
 use uuid::Uuid;
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::MayRun;
 use crate::body::Body;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::{Id, RequestId};
 use crate::query::{Nothing, Query};
@@ -27,21 +29,28 @@ use crate::runs::find;
 
 /// `human_request.respond`: only while the run waits for just this.
 pub(crate) async fn respond(
-    caller: Caller,
+    change: Change<MayRun>,
     Id(run): Id<RunId>,
     Id(RequestId(id)): Id<RequestId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-    Body(body): Body<Respond>,
-) -> Result<Json<RespondAnswer>, ApiError> {
-    let now = shared.app.ambient.now();
-    let answered = async move |tx: &mut Tx<'_>| answer(tx, caller.team, run, id, body, now).await;
-    let human_request = shared.write_and_ring(run, answered).await?;
-    Ok(Json(RespondAnswer { human_request }))
+    Body(body, asked): Body<Respond>,
+) -> Result<Response, ApiError> {
+    let (team, now) = (change.caller.team, shared.app.ambient.now());
+    let answered = async move |tx: &mut Tx<'_>| {
+        let (was, human_request) = answer(tx, team, run, id, body, now).await?;
+        Done::new(StatusCode::OK, &RespondAnswer { human_request }, "human_request.respond", id)?.after(&was)
+    };
+    shared.change(change, asked, Some(run), answered).await
 }
 
 /// A request that is still open, as the run shows it.
 pub(crate) fn pending(Stored { request, created_at, .. }: Stored) -> HumanRequest {
+    asked(request, created_at)
+}
+
+/// A request as people outside see it.
+pub(crate) fn asked(request: rules::HumanRequest, created_at: Timestamp) -> HumanRequest {
     let (kind, questions) = match request.kind {
         rules::Kind::Approval => (HumanRequestKind::Approval, None),
         rules::Kind::Question => {
@@ -65,7 +74,7 @@ async fn answer(
     id: Uuid,
     body: Respond,
     now: Timestamp,
-) -> Result<AnsweredRequest, ApiError> {
+) -> Result<(HumanRequest, AnsweredRequest), ApiError> {
     let status = find(tx, team, run).await?.status;
     let stored = human_requests::get(tx, team, run, id).await?.ok_or_else(|| ApiError::no_such("human request"))?;
     let inbox: Vec<Event> = runs::inbox(tx, run, 0).await?.into_iter().map(|(_, event)| event).collect();
@@ -83,15 +92,17 @@ async fn answer(
         return Err(ALREADY_ANSWERED);
     }
     runs::tell(tx, team, run, &Event::PersonAnswered { request_id: id, response }, now).await?;
-    Ok(AnsweredRequest {
+    let was = pending(stored);
+    let answered = AnsweredRequest {
         id: id.to_string(),
         run_id: run.to_string(),
-        title: stored.request.title,
-        description: stored.request.description,
+        title: was.title.clone(),
+        description: was.description.clone(),
         response: Some(text),
         responded_at: Some(now.to_string()),
-        created_at: stored.created_at.to_string(),
-    })
+        created_at: was.created_at.clone(),
+    };
+    Ok((was, answered))
 }
 
 const ALREADY_ANSWERED: ApiError = ApiError::RequestAlreadyAnswered("Somebody has answered this request already.");

@@ -6,13 +6,15 @@
 //! **May** authenticate, translate, answer; commit a new row or an entry of a run's inbox, and ring the bell. **May not** change a run, call a
 //! model, or know the rooms `agent` and `engine`.
 //!
-//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun. `auth.rs` says who may enter, `errors.rs` how it
-//! looks when something is wrong.
+//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun. `auth.rs` says who may enter, `change.rs`
+//! how anything is changed, `errors.rs` how it looks when something is wrong.
 
 mod agents;
 mod auth;
 mod body;
 mod builds;
+mod change;
+mod dead_letters;
 mod edge;
 mod errors;
 mod events;
@@ -21,10 +23,12 @@ mod human_requests;
 mod messages;
 mod path;
 mod query;
+mod rates;
 mod router;
 mod runs;
 mod sandboxes;
 mod uploads;
+mod webhooks;
 
 use std::io;
 use std::sync::Arc;
@@ -35,12 +39,13 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
-use domain::{Ambient, RunId};
-use storage::{Bell, Db, Tx, work};
+use domain::Ambient;
+use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::errors::ApiError;
+pub use crate::rates::REQUESTS_PER_MINUTE;
+pub use crate::webhooks::{Deliveries, Delivering};
 
 /// How long requests that are under way may go on once the server was told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -58,6 +63,10 @@ pub struct App {
     pub files: Arc<dyn Files>,
     /// What is filled in where a submitted config leaves a gap.
     pub defaults: Defaults,
+    /// The way out, for URLs of users.
+    pub egress: egress::Client,
+    /// How many requests a minute a key may make that has no limit of its own; 0 is any number.
+    pub requests_per_minute: u32,
     /// Whether the API is served. Without it there are only the two probes, for nodes that do nothing but work.
     pub api: bool,
     /// Whether `/readyz` answers 200. [`serve`] clears it when it is told to stop.
@@ -114,6 +123,8 @@ struct Shared {
     /// The places of uploads: see `uploads.rs`.
     uploads: Arc<Semaphore>,
     known_keys: auth::KnownKeys,
+    rates: rates::Rates,
+    under_way: change::UnderWay,
     request_ids: edge::RequestIds,
 }
 
@@ -121,32 +132,15 @@ impl Shared {
     fn new(app: App) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(uploads::PLACES));
         let request_ids = edge::RequestIds::new(app.ambient.as_ref());
-        let known_keys = auth::KnownKeys::default();
-        Arc::new(Self { app, closing: watch::Sender::new(false), uploads, known_keys, request_ids })
-    }
-
-    /// Writes something that `run` has to know, and rings once it is committed. Both are done also when the request is dropped half-way, as it is
-    /// when its client hangs up: a commit that nobody rang for would wait for the slow poll.
-    async fn write_and_ring<T, F>(&self, run: RunId, job: F) -> Result<T, ApiError>
-    where
-        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, ApiError> + Send + 'static,
-        T: Send + 'static,
-    {
-        let (db, bell) = (self.app.db.clone(), self.app.bell.clone());
-        let written = tokio::spawn(async move {
-            let written = db.write(async move |tx: &mut Tx<'_>| {
-                // What the job reads of the run holds until it commits.
-                work::hold(tx, run).await?;
-                faults::point("api.write");
-                job(tx).await
-            });
-            let written = written.await?;
-            faults::point("api.written");
-            bell.ring_work();
-            bell.ring_run(run.0);
-            faults::point("api.rung");
-            Ok(written)
-        });
-        written.await.unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))))
+        let rates = rates::Rates::new(app.requests_per_minute);
+        Arc::new(Self {
+            app,
+            closing: watch::Sender::new(false),
+            uploads,
+            known_keys: auth::KnownKeys::default(),
+            rates,
+            under_way: change::UnderWay::default(),
+            request_ids,
+        })
     }
 }

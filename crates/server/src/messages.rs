@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use contract::messages::{Message, MessagePage, PostMessage, PostedMessage, PostedMessageAnswer, ToolCall, ToolResult};
 use contract::pages::PageQuery;
 use domain::RunId;
@@ -15,8 +16,9 @@ use domain::runs::{Event, Said};
 use storage::{Tx, journal, runs};
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayRead, MayRun};
 use crate::body::Body;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
@@ -24,7 +26,7 @@ use crate::runs::find;
 
 /// `message.list`: oldest first.
 pub(crate) async fn list(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(run): Id<RunId>,
     Query(page): Query<PageQuery>,
     State(shared): State<Arc<Shared>>,
@@ -41,13 +43,13 @@ pub(crate) async fn list(
 
 /// `message.post`: reaches a run at its next turn, and resumes one that waits, was completed or was interrupted.
 pub(crate) async fn post(
-    caller: Caller,
+    change: Change<MayRun>,
     Id(run): Id<RunId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-    Body(body): Body<PostMessage>,
-) -> Result<(StatusCode, Json<PostedMessageAnswer>), ApiError> {
-    let app = &shared.app;
+    Body(body, asked): Body<PostMessage>,
+) -> Result<Response, ApiError> {
+    let (app, team) = (&shared.app, change.caller.team);
     let now = app.ambient.now();
     let said = Said { id: app.ambient.id(now), text: body.message };
     let message = PostedMessage {
@@ -58,13 +60,14 @@ pub(crate) async fn post(
         text_content: said.text.clone(),
     };
     let tell = async move |tx: &mut Tx<'_>| {
-        if !find(tx, caller.team, run).await?.status.takes_messages() {
+        if !find(tx, team, run).await?.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
         }
-        Ok(runs::tell(tx, caller.team, run, &Event::MessageReceived(said), now).await?)
+        let id = said.id;
+        runs::tell(tx, team, run, &Event::MessageReceived(said), now).await?;
+        Done::new(StatusCode::CREATED, &PostedMessageAnswer { message }, "message.post", id)
     };
-    shared.write_and_ring(run, tell).await?;
-    Ok((StatusCode::CREATED, Json(PostedMessageAnswer { message })))
+    shared.change(change, asked, Some(run), tell).await
 }
 
 fn shown(message: transcript::Message) -> Message {

@@ -24,6 +24,21 @@ pub(crate) struct RequestId(pub(crate) Uuid);
 /// The id of a sandbox: opaque, so any text is well-formed (contract 2.7).
 pub(crate) struct SandboxId(pub(crate) String);
 
+/// The id of a delivery that was given up: opaque, too. Nothing has one that is no number.
+pub(crate) struct DeadLetterId(pub(crate) i64);
+
+impl PathId for DeadLetterId {
+    const NAME: &'static str = "letter_id";
+}
+
+impl FromStr for DeadLetterId {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.parse().unwrap_or(-1)))
+    }
+}
+
 impl PathId for AgentId {
     const NAME: &'static str = "agent_id";
 }

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 
 use crate::errors::ApiError;
 use crate::{
-    Shared, agents, auth, body, builds, edge, events, health, human_requests, messages, runs, sandboxes, uploads,
+    Shared, agents, auth, body, builds, dead_letters, edge, events, health, human_requests, messages, runs, sandboxes, uploads,
 };
 
 /// Every route of the server.
@@ -50,6 +50,8 @@ fn v1() -> Router<Arc<Shared>> {
         // Extensions: not in the published API, and marked as such in each answer.
         .route("/v1/sandboxes/{sandbox_id}/files/content", get(sandboxes::download).layer(extension()))
         .route("/v1/runs/{run_id}/events", get(events::stream).layer(extension()))
+        .route("/v1/webhooks/dead-letters", get(dead_letters::list).layer(extension()))
+        .route("/v1/webhooks/dead-letters/{letter_id}/replay", post(dead_letters::replay).layer(extension()))
 }
 
 fn probes() -> Router<Arc<Shared>> {

@@ -11,16 +11,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
 use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, StopAnswer};
 use domain::runs::{Event, Said, Status};
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
+use egress::Url;
 use storage::runs::{self, NewRun, RunRow};
 use storage::{Tx, agents, human_requests};
 
-use crate::Shared;
-use crate::auth::Caller;
+use crate::{App, Shared};
+use crate::auth::{Caller, MayRead, MayRun};
 use crate::body::Body;
+use crate::change::{Change, Done, nothing_asked};
 use crate::errors::ApiError;
 use crate::human_requests::pending;
 use crate::path::Id;
@@ -29,32 +32,36 @@ use crate::sandboxes;
 
 /// Where runs that are started here say they come from.
 const SOURCE: &str = "api";
-/// The longest title, in characters.
-const TITLE_MAX: usize = 80;
 /// The longest `webhook_url`, in bytes.
 const WEBHOOK_MAX: usize = 2_048;
+/// Says what of a request was taken and will not do what it says.
+const WARNING: HeaderName = HeaderName::from_static("x-errand-warning");
+/// The longest title, in characters.
+const TITLE_MAX: usize = 80;
 
 /// `run.start`: accepts a run on the agent's latest Build and answers before anything of it is done. An empty `message` is none.
 ///
-/// `webhook_url` is checked and stored; calling it comes with webhooks, and until then the run's own transcript says that it is not called.
+/// A `webhook_url` that the server may not call is taken all the same, since the operator may open the way later; a header says so.
 pub(crate) async fn start(
-    caller: Caller,
+    change: Change<MayRun>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-    Body(body): Body<CreateRun>,
-) -> Result<(StatusCode, Json<RunAnswer>), ApiError> {
+    Body(body, asked): Body<CreateRun>,
+) -> Result<Response, ApiError> {
     let app = &shared.app;
     let now = app.ambient.now();
     let id = RunId(app.ambient.id(now));
+    let (webhook, warning) = body.webhook_url.map(|url| webhook(app, url)).transpose()?.unzip();
+    let warning = warning.flatten().and_then(|why| HeaderValue::from_str(&format!("webhook_url: {why}")).ok());
     let wanted = Wanted {
-        team: caller.team,
+        team: change.caller.team,
         agent: body.agent_id.parse().map_err(|error| ApiError::InvalidRequest(format!("/agent_id: {error}")))?,
         id,
         message: body.message.filter(|text| !text.is_empty()).map(|text| Said { id: app.ambient.id(now), text }),
-        webhook_url: body.webhook_url.map(webhook_url).transpose()?,
+        webhook,
         now,
     };
-    let fresh = sandboxes::fresh(app.ambient.as_ref(), caller.team, now);
+    let fresh = sandboxes::fresh(app.ambient.as_ref(), change.caller.team, now);
     let given = body.sandbox_id;
     let started = async move |tx: &mut Tx<'_>| {
         let found = agents::get_with_build(tx, wanted.team, wanted.agent).await?;
@@ -66,15 +73,16 @@ pub(crate) async fn start(
             fresh
         };
         let build = build.ok_or(ApiError::AgentHasNoBuild)?;
-        wanted.insert(tx, &agent.name, build.id, sandbox.id).await
+        let run = shown(&wanted.insert(tx, &agent.name, build.id, sandbox.id).await?);
+        let done = Done::new(StatusCode::CREATED, &RunAnswer { run }, "run.start", id)?;
+        done.with(warning.map(|warning| (WARNING, warning)))
     };
-    let run = shown(&shared.write_and_ring(id, started).await?);
-    Ok((StatusCode::CREATED, Json(RunAnswer { run })))
+    shared.change(change, asked, Some(id), started).await
 }
 
 /// `run.get`: with the question it waits for.
 pub(crate) async fn get(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(id): Id<RunId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
@@ -92,28 +100,25 @@ pub(crate) async fn get(
 
 /// `run.stop`: success also when there is nothing left to stop.
 pub(crate) async fn stop(
-    caller: Caller,
+    change: Change<MayRun>,
     Id(id): Id<RunId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-) -> Result<Json<StopAnswer>, ApiError> {
-    let now = shared.app.ambient.now();
+) -> Result<Response, ApiError> {
+    let (team, now) = (change.caller.team, shared.app.ambient.now());
     let stop = async move |tx: &mut Tx<'_>| {
-        let run = find(tx, caller.team, id).await?;
-        let live = run.completed_at.is_none();
-        if live {
+        let run = find(tx, team, id).await?;
+        let message = if run.completed_at.is_none() {
             let event = Event::Interrupted { by: "stop_request".to_owned() };
-            runs::tell(tx, caller.team, id, &event, now).await?;
-        }
-        Ok((live, run.status))
+            runs::tell(tx, team, id, &event, now).await?;
+            "The run is being stopped.".to_owned()
+        } else {
+            format!("The run is {} already: there was nothing to stop.", run.status.word())
+        };
+        let answer = StopAnswer { success: true, message: Some(message) };
+        Done::new(StatusCode::OK, &answer, "run.stop", id)?.after(&shown(&run))
     };
-    let (live, status) = shared.write_and_ring(id, stop).await?;
-    let message = if live {
-        "The run is being stopped.".to_owned()
-    } else {
-        format!("The run is {} already: there was nothing to stop.", status.word())
-    };
-    Ok(Json(StopAnswer { success: true, message: Some(message) }))
+    shared.change(change, nothing_asked(), Some(id), stop).await
 }
 
 /// The team's run, or the 404 that says nothing about whose it is.
@@ -127,7 +132,7 @@ struct Wanted {
     agent: AgentId,
     id: RunId,
     message: Option<Said>,
-    webhook_url: Option<String>,
+    webhook: Option<(String, String)>,
     now: Timestamp,
 }
 
@@ -146,7 +151,7 @@ impl Wanted {
             sandbox,
             title: title(self.message.as_ref(), agent_name),
             source: SOURCE,
-            webhook_url: self.webhook_url,
+            webhook: self.webhook,
             message: self.message,
             created_at: self.now,
         };
@@ -161,15 +166,17 @@ fn title(message: Option<&Said>, agent_name: &str) -> String {
     line.chars().take(TITLE_MAX).collect()
 }
 
-fn webhook_url(text: String) -> Result<String, ApiError> {
-    let absolute = |uri: &Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+/// A URL to call back, with its origin; and, if as things are it will never be called, why.
+fn webhook(app: &App, text: String) -> Result<((String, String), Option<String>), ApiError> {
+    let url = Url::parse(&text).ok().filter(|url| {
+        text.len() <= WEBHOOK_MAX && matches!(url.scheme(), "http" | "https") && url.has_host()
+    });
+    let Some(url) = url else {
+        let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
+        return Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")));
     };
-    if text.len() <= WEBHOOK_MAX && text.parse::<Uri>().is_ok_and(|uri| absolute(&uri)) {
-        return Ok(text);
-    }
-    let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
-    Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")))
+    let warning = app.egress.policy().check(&text).err().map(|error| error.for_user());
+    Ok(((text, url.origin().ascii_serialization()), warning))
 }
 
 fn shown(run: &RunRow) -> Run {

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use contract::sandboxes::{FilePage, SandboxAnswer, SandboxFile, SandboxFileKind, UploadedFile, WORKSPACE};
 use domain::sandboxes::{FileError, FileInfo, Files, LIFETIME_MS, Sandbox, SandboxPath};
-use domain::{Ambient, TeamId, Timestamp};
+use domain::{Ambient, TeamId, Timestamp, audit};
 use storage::{Tx, sandboxes};
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayRead, MayRun};
+use crate::change::{Change, Done, nothing_asked};
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId};
 use crate::query::{FilePath, Nothing, Query};
@@ -24,25 +25,28 @@ use crate::uploads::Upload;
 
 /// `sandbox.create`. It takes no body; one that comes along is not read.
 pub(crate) async fn create(
-    caller: Caller,
+    change: Change<MayRun>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-) -> Result<(StatusCode, Json<SandboxAnswer>), ApiError> {
-    let app = &shared.app;
-    let sandbox = fresh(app.ambient.as_ref(), caller.team, app.ambient.now());
-    let answer = SandboxAnswer { sandbox_id: sandbox.id.clone(), expires_at: sandbox.expires_at.to_string() };
-    app.db.write::<_, ApiError, _>(async move |tx| Ok(sandboxes::insert(tx, &sandbox).await?)).await?;
-    Ok((StatusCode::CREATED, Json(answer)))
+) -> Result<Response, ApiError> {
+    let ambient = shared.app.ambient.as_ref();
+    let sandbox = fresh(ambient, change.caller.team, ambient.now());
+    let create = async move |tx: &mut Tx<'_>| {
+        sandboxes::insert(tx, &sandbox).await?;
+        let answer = SandboxAnswer { sandbox_id: sandbox.id.clone(), expires_at: sandbox.expires_at.to_string() };
+        Done::new(StatusCode::CREATED, &answer, "sandbox.create", sandbox.id)
+    };
+    shared.change(change, nothing_asked(), None, create).await
 }
 
 /// `sandbox.list_files`: what lies directly in one folder.
 pub(crate) async fn list(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(SandboxId(id)): Id<SandboxId>,
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<FilePage>, ApiError> {
-    let id = shared.sandbox(caller, id).await?;
+    let id = shared.sandbox(caller.team, id).await?;
     let folder = SandboxPath::parse(path.as_deref().unwrap_or(WORKSPACE)).map_err(bad_path)?;
     let listed = shared.files(move |files| files.list(&id, &folder)).await?;
     Ok(Json(FilePage { files: listed.into_iter().map(shown).collect() }))
@@ -50,35 +54,43 @@ pub(crate) async fn list(
 
 /// `sandbox.upload`: a file of the request's body, under the path that the request or the file itself names.
 pub(crate) async fn upload(
-    caller: Caller,
+    change: Change<MayRun>,
     Id(SandboxId(id)): Id<SandboxId>,
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
     request: Request,
-) -> Result<(StatusCode, Json<UploadedFile>), ApiError> {
-    let id = shared.sandbox(caller, id).await?;
+) -> Result<Response, ApiError> {
+    let id = shared.sandbox(change.caller.team, id).await?;
     let place = shared.upload_place().await?;
     let Upload { path, bytes } = Upload::read(request, path).await?;
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
     let answer = UploadedFile { path: file.to_string(), size_bytes: bytes.len() as u64 };
+    // By place and content, since a form's boundary is another one each time.
+    let asked = audit::hash(&[file.to_string().as_bytes(), &[0], audit::hash(&bytes).as_slice()].concat());
+    if let Some(response) = shared.replay(&change, asked).await? {
+        return Ok(response);
+    }
+    let object = format!("{id}{file}");
     let write = move |files: &dyn Files| {
         // Until the bytes are out of memory, also when the client has gone.
         let _place = place;
         files.write(&id, &file, &bytes)
     };
     shared.files(write).await?;
-    Ok((StatusCode::CREATED, Json(answer)))
+    // The file is there before anything is said of it. Whoever dies in between leaves a file that the client sends again.
+    let note = async move |_: &mut Tx<'_>| Done::new(StatusCode::CREATED, &answer, "sandbox.upload", object);
+    shared.change(change, asked, None, note).await
 }
 
 /// `sandbox.download`, an extension: the bytes of one file. They are a stranger's, so no browser may take them for a page of ours.
 pub(crate) async fn download(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Id(SandboxId(id)): Id<SandboxId>,
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<impl IntoResponse, ApiError> {
     const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
-    let id = shared.sandbox(caller, id).await?;
+    let id = shared.sandbox(caller.team, id).await?;
     let path = path.ok_or_else(|| bad_path(format!("missing, expected a file such as {WORKSPACE}/data.csv")))?;
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
     let name = file.names().last().cloned().unwrap_or_default();
@@ -107,10 +119,10 @@ pub(crate) async fn live(tx: &mut Tx<'_>, team: TeamId, id: &str, now: Timestamp
 }
 
 impl Shared {
-    /// Checks that the caller may use the sandbox.
-    async fn sandbox(&self, caller: Caller, id: String) -> Result<String, ApiError> {
+    /// Checks that the team may use the sandbox.
+    async fn sandbox(&self, team: TeamId, id: String) -> Result<String, ApiError> {
         let now = self.app.ambient.now();
-        self.app.db.read(async |tx| live(tx, caller.team, &id, now).await.map(|sandbox| sandbox.id)).await
+        self.app.db.read(async |tx| live(tx, team, &id, now).await.map(|sandbox| sandbox.id)).await
     }
 
     /// Does something with files, on a thread that may block.

@@ -17,6 +17,7 @@ pub struct Bell(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     work: Notify,
+    outbox: Notify,
     runs: Mutex<HashMap<Uuid, Watched>>,
     /// Whether somebody carries rings to other nodes.
     carried: AtomicBool,
@@ -55,6 +56,17 @@ impl Bell {
     /// waited for count as one: whoever wakes looks until there is nothing left.
     pub async fn work(&self) {
         self.0.work.notified().await;
+    }
+
+    /// Says that somebody outside is to be told something. Wakes one who waits in [`Bell::outbox`] here; other nodes are not told, since whoever
+    /// writes into the outbox also delivers.
+    pub fn ring_outbox(&self) {
+        self.0.outbox.notify_one();
+    }
+
+    /// Waits for something in the outbox; returns at once if it was rung since the last return.
+    pub async fn outbox(&self) {
+        self.0.outbox.notified().await;
     }
 
     /// Says that something about `run` was committed. Wakes its watchers, and no others, on every node.

@@ -9,7 +9,9 @@
 //! commit.
 
 pub mod agents;
+pub mod answers;
 pub mod api_keys;
+pub mod audit;
 pub mod bell;
 pub mod builds;
 mod db;
@@ -19,13 +21,16 @@ pub mod holds;
 pub mod human_requests;
 mod ids;
 pub mod journal;
+pub mod rates;
 pub mod runs;
 #[doc(hidden)]
 pub mod sabotage;
 pub mod sandboxes;
 #[cfg(test)]
 mod statements;
+pub mod settings;
 pub mod teams;
+pub mod webhooks;
 pub mod work;
 
 pub use bell::Bell;
@@ -49,4 +54,4 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] = &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes")];
+pub const MIGRATIONS: &[Migration] = &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];

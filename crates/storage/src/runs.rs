@@ -12,9 +12,9 @@ use crate::work::Lease;
 use crate::{human_requests, journal, sabotage, work};
 
 const NUMBER: &str = "UPDATE teams SET run_count = run_count + 1 WHERE id = $1 RETURNING run_count";
-const INSERT: &str = "INSERT INTO runs (team_id, id, agent_id, build_id, sandbox_id, number, title, source, webhook_url, status, \
-    prompt_count, last_seq, message_count, created_at, updated_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', $10, $11, $12, $13, $13)";
+const INSERT: &str = "INSERT INTO runs (team_id, id, agent_id, build_id, sandbox_id, number, title, source, webhook_url, webhook_origin, \
+    status, prompt_count, last_seq, message_count, created_at, updated_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11, $12, $13, $14, $14)";
 const GET: &str = "SELECT id, agent_id, build_id, sandbox_id, number, title, source, status, prompt_count, last_seq, message_count, \
     created_at, updated_at, started_at, completed_at FROM runs WHERE team_id = $1 AND id = $2";
 const MOVE: &str = "UPDATE runs SET status = $3, prompt_count = prompt_count + $4, last_seq = $5, message_count = $6, updated_at = $7, \
@@ -28,7 +28,9 @@ const STOP: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupte
 const WRITTEN: &str = "SELECT 1 FROM journal WHERE run_id = $1 AND seq = $2 AND at = $3 AND body = $4";
 const STUCK: &str = "SELECT team_id, id FROM runs WHERE status IN ('pending', 'starting', 'running') \
     AND NOT EXISTS (SELECT 1 FROM work WHERE work.run_id = runs.id) ORDER BY id LIMIT 100";
-const TELL_OUTSIDE: &str = "INSERT INTO outbox (team_id, run_id, seq, event, at) VALUES ($1, $2, $3, $4, $5)";
+const TELL_OUTSIDE: &str = "INSERT INTO outbox (team_id, run_id, seq, event, at, origin) \
+    SELECT team_id, id, CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS BIGINT), COALESCE(webhook_origin, '') \
+    FROM runs WHERE team_id = $1 AND id = $2";
 const NEWS: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND id > $2 LIMIT 1";
 const TAKE: &str = "DELETE FROM inbox WHERE id = $1";
 
@@ -112,8 +114,8 @@ pub struct NewRun {
     pub title: String,
     /// Where it came from: `api`.
     pub source: &'static str,
-    /// Whom to call back.
-    pub webhook_url: Option<String>,
+    /// Whom to call back: the URL, and its scheme, host and port.
+    pub webhook: Option<(String, String)>,
     /// The first message.
     pub message: Option<Said>,
     /// When.
@@ -221,6 +223,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow
             return Err(StoreError::Corrupt { what: format!("team {team} is gone") });
         }
     };
+    let (webhook_url, webhook_origin) = new.webhook.unzip();
     let values = params![
         team,
         new.id,
@@ -230,7 +233,8 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewRun) -> Result<RunRow
         as_int(number)?,
         &new.title,
         new.source,
-        new.webhook_url,
+        webhook_url,
+        webhook_origin,
         prompts,
         as_int(last_seq)?,
         as_int(message_count)?,

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
-use crate::{agents, api_keys, builds, health, human_requests, journal, runs, sabotage, sandboxes, teams, work};
+use crate::{agents, answers, api_keys, audit, builds, health, human_requests, journal, rates, runs, sabotage, sandboxes, settings, teams, webhooks, work};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
@@ -24,20 +24,26 @@ async fn fits(db: &Db) {
     db.migrate(MIGRATIONS, 0).await.unwrap();
     for (noun, statements) in [
         ("agents", agents::SQL),
+        ("answers", answers::SQL),
         ("api_keys", api_keys::SQL),
+        ("audit", audit::SQL),
         ("builds", builds::SQL),
         ("health", health::SQL),
         ("human_requests", human_requests::SQL),
         ("journal", journal::SQL),
+        ("rates", rates::SQL),
         ("runs", runs::SQL),
         ("sabotage", sabotage::SQL),
         ("sandboxes", sandboxes::SQL),
+        ("settings", settings::SQL),
         ("teams", teams::SQL),
+        ("webhooks", webhooks::SQL),
         ("work", work::SQL),
     ] {
         let statements: Vec<Sql> = statements.iter().copied().map(Sql::both).collect();
         assert_eq!(db.check_sql(&statements).await, Ok(()), "{noun}");
     }
     assert_eq!(db.check_sql(human_requests::PAIRS).await, Ok(()));
+    assert_eq!(db.check_sql(webhooks::PAIRS).await, Ok(()));
     assert_eq!(db.check_sql(work::PAIRS).await, Ok(()));
 }

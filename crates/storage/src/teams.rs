@@ -1,14 +1,15 @@
-//! Teams: the tenants. One exists from the first start; more come with the commands for teams.
+//! Teams: the tenants. One exists from the first start; more come with `errand teams`.
 
 use domain::{TeamId, Timestamp};
 
 use crate::db::{StoreError, Tx, params};
 
 const FIRST: &str = "SELECT id FROM teams ORDER BY id LIMIT 1";
+const ALL: &str = "SELECT id, name, created_at FROM teams ORDER BY id";
 const INSERT: &str = "INSERT INTO teams (id, name, created_at) VALUES ($1, $2, $3)";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[FIRST, INSERT];
+pub(crate) const SQL: &[&str] = &[FIRST, ALL, INSERT];
 
 /// Keeps other nodes from founding teams and first keys until the transaction ends.
 pub async fn hold(tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -21,6 +22,23 @@ pub async fn first(tx: &mut Tx<'_>) -> Result<Option<TeamId>, StoreError> {
         Some(row) => Ok(Some(TeamId(row.uuid(0)?))),
         None => Ok(None),
     }
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// What people call it. Two may have the same name only if the operator wants it so.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// All teams, oldest first. For the operator only.
+pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<Team>, StoreError> {
+    let rows = tx.rows(ALL, &[]).await?;
+    rows.iter().map(|row| Ok(Team { id: TeamId(row.uuid(0)?), name: row.text(1)?, created_at: row.time(2)? })).collect()
 }
 
 /// Adds a team.

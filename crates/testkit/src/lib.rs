@@ -12,6 +12,7 @@ pub mod ambient;
 pub mod chaos_proxy;
 pub mod checker;
 pub mod fake_provider;
+pub mod hook;
 pub mod ledger;
 pub mod postgres;
 pub mod schemas;

@@ -9,6 +9,7 @@ use contract::messages::MessagePage;
 use domain::{RunId, Timestamp};
 use serde_json::{Value, json};
 use testkit::checker::Seen;
+use testkit::hook::Hook;
 
 use crate::job::{Kind, assignment};
 use crate::kills::now;
@@ -23,6 +24,8 @@ pub(crate) struct Api {
     http: reqwest::Client,
     bases: Arc<Mutex<Vec<String>>>,
     turn: Arc<AtomicUsize>,
+    /// Where runs that it starts call back.
+    hook: String,
 }
 
 /// A run as the list shows it.
@@ -39,12 +42,12 @@ impl Listed {
 }
 
 impl Api {
-    pub(crate) fn new(bases: Vec<String>) -> Self {
+    pub(crate) fn new(bases: Vec<String>, hook: &Hook) -> Self {
         // An error only means that it was chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A connection that is kept would be one to a server that is dead by now.
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
-        Self { http, bases: Arc::new(Mutex::new(bases)), turn: Arc::default() }
+        Self { http, bases: Arc::new(Mutex::new(bases)), turn: Arc::default(), hook: hook.url("/hook") }
     }
 
     /// From now on these are the nodes.
@@ -66,8 +69,7 @@ impl Api {
 
     /// Starts a run; `None` if nobody said that it was started.
     pub(crate) async fn start_run(&self, agent: &str, kind: Kind) -> Option<RunId> {
-        // Nothing listens there, and nothing calls it: but what would be called is written down.
-        let body = json!({ "agent_id": agent, "message": kind.message(), "webhook_url": "http://127.0.0.1:9/hook" });
+        let body = json!({ "agent_id": agent, "message": kind.message(), "webhook_url": self.hook });
         let (status, made) = self.post("/v1/runs", &body).await?;
         (status == 201).then(|| made["run"]["id"].as_str().unwrap().parse().unwrap())
     }

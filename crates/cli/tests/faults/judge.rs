@@ -1,7 +1,7 @@
 //! Afterwards: everything that must not be, from outside, from the ledger and from the database.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::runs::Event;
 use domain::turns::Outcome;
@@ -19,6 +19,9 @@ use crate::world::{Store, World};
 
 /// How long nothing may happen until what is not over is stuck.
 const QUIET: Duration = Duration::from_secs(40);
+
+/// How long deliveries may take after that: what a dead server had claimed waits for its claim to end.
+const DELIVERY: Duration = Duration::from_secs(40);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -60,7 +63,9 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
         ledger.entry(entry.run).or_default().push(entry);
     }
     let db = world.database().await;
+    delivered(&db).await;
     let outbox = outbox(&db).await;
+    verdict.wrong.extend(received(world, &outbox));
     let over: Vec<RunId> = listed.iter().filter(|run| run.is_over()).map(|run| run.id).collect();
     let stuck = listed.iter().filter(|run| !run.is_over());
     verdict.wrong.extend(stuck.map(|run| format!("{}: still {}", run.id, run.status)));
@@ -193,6 +198,32 @@ async fn outbox(db: &Db) -> HashMap<RunId, BTreeSet<(u64, String)>> {
         all.entry(run).or_default().insert((row.u64(1).unwrap(), row.text(2).unwrap()));
     }
     all
+}
+
+/// Waits until nothing is on its way out any more; what still is by then is found missing.
+async fn delivered(db: &Db) {
+    let began = Instant::now();
+    let due = "SELECT count(*) FROM outbox WHERE state = 'due'";
+    let left = async || db.read::<_, StoreError, _>(async |tx| tx.row(due, &[]).await).await.unwrap().unwrap().int(0).unwrap();
+    while left().await > 0 && began.elapsed() < DELIVERY {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whatever outsiders were to be told has come to them, and each time as the same bytes.
+fn received(world: &World, outbox: &HashMap<RunId, BTreeSet<(u64, String)>>) -> Vec<String> {
+    let mut bodies: HashMap<String, BTreeSet<Vec<u8>>> = HashMap::new();
+    for received in world.hook.received() {
+        bodies.entry(received.id).or_default().insert(received.body.to_vec());
+    }
+    let rows = outbox.iter().flat_map(|(run, told)| told.iter().map(move |(seq, event)| (run, seq, event)));
+    let wrong = rows.filter_map(|(run, seq, event)| {
+        let bodies = bodies.remove(&format!("msg_{}_{seq}", run.0.simple())).unwrap_or_default();
+        (bodies.len() != 1).then(|| format!("{run}: outsiders got {event} ({seq}) as {} different bodies", bodies.len()))
+    });
+    let mut wrong: Vec<_> = wrong.collect();
+    wrong.extend(bodies.into_keys().map(|id| format!("outsiders got {id}, which nobody wrote down")));
+    wrong
 }
 
 /// From the last kill within a gap that ends with a claim of another worker, to that claim.

@@ -31,9 +31,9 @@ async fn what_a_worker_does_is_streamed_by_the_node_that_serves() {
     let plan = Plan { nodes: 2, model_ms: (400, 400), ledger_ms: 1, ..Plan::default() };
     let mut world = two_roles(&chance, plan, Store::Postgres { cluster, url }).await;
     let [serving, working] = [0, 1].map(|node| world.nodes[node].as_mut().unwrap().up());
-    assert!(Api::new(vec![working.clone()]).get("/readyz").await.is_some(), "a worker answers its probes");
-    assert!(Api::new(vec![working]).get("/v1/runs").await.is_none(), "and nothing else");
-    let api = Api::new(vec![serving]);
+    assert!(Api::new(vec![working.clone()], &world.hook).get("/readyz").await.is_some(), "a worker answers its probes");
+    assert!(Api::new(vec![working], &world.hook).get("/v1/runs").await.is_none(), "and nothing else");
+    let api = Api::new(vec![serving], &world.hook);
     let agent = api.create_assignment().await;
     let mut told = Told::default();
     let run = api.start_run(&agent, Kind::Steps).await.unwrap();
@@ -63,7 +63,7 @@ async fn behind_a_transaction_pooler_all_is_right_and_a_little_later() {
     let url = cluster.url_at(bouncer.address(), "errand");
     let plan = Plan { nodes: 2, pooled: true, model_ms: (50, 300), ..Plan::default() };
     let mut world = two_roles(&chance, plan, Store::Postgres { cluster, url }).await;
-    let api = Api::new(vec![world.nodes[0].as_mut().unwrap().up()]);
+    let api = Api::new(vec![world.nodes[0].as_mut().unwrap().up()], &world.hook);
     let agent = api.create_assignment().await;
     let storm = Storm::begin(&api, &agent, 40, 30, &chance);
     storm.all_accepted(40).await;

@@ -41,7 +41,7 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
         tokio::time::sleep(chance.millis(LEASE_MS + 1_000, 2 * LEASE_MS + 2_000)).await;
         proxy.set(Weather::Clear);
         let cleared = Instant::now();
-        let cut_off = crate::api::Api::new(vec![addresses[0].clone()]);
+        let cut_off = crate::api::Api::new(vec![addresses[0].clone()], &world.hook);
         while cut_off.get("/readyz").await.is_none() {
             assert!(cleared.elapsed() < Duration::from_secs(25), "{shape:?}: it does not come back\n{}", world.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -90,7 +90,7 @@ async fn one(
     let mut doomed = Node::spawn(&start);
     let mut told = Told::default();
     if let Some(address) = doomed.address() {
-        let api = crate::api::Api::new(vec![address]);
+        let api = crate::api::Api::new(vec![address], &world.hook);
         // Letting go is for the middle of the work.
         let draining = fault.starts_with("job.letting_go") || fault.starts_with("drain.");
         let scenario = if draining { Duration::from_millis(120) } else { SCENARIO };

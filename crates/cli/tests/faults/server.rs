@@ -17,7 +17,7 @@ impl Home {
     /// With the settings for a model at `model_url`, and `settings` beside them.
     pub(crate) fn new(model_url: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = format!("{settings}\n[providers.compatible]\nbase_url = \"{model_url}\"\n");
+        let file = format!("[server]\nrequests_per_minute = 0\n{settings}\n[providers.compatible]\nbase_url = \"{model_url}\"\n");
         fs::write(folder.path().join("errand.toml"), file).unwrap();
         Self(folder)
     }

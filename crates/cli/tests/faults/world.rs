@@ -8,6 +8,7 @@ use domain::Timestamp;
 use storage::{Db, Settings};
 use tempfile::TempDir;
 use testkit::fake_provider::FakeProvider;
+use testkit::hook::{self, Hook};
 use testkit::ledger::{Behaviour, Conduct, Ledger, Record};
 use testkit::postgres::Cluster;
 
@@ -65,6 +66,8 @@ impl Default for Plan {
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
+    /// Where runs call back.
+    pub(crate) hook: Hook,
     pub(crate) nodes: Vec<Option<Node>>,
     pub(crate) starts: Vec<Start>,
     pub(crate) lease_ms: u64,
@@ -96,13 +99,18 @@ impl World {
         };
         let ledger = Ledger::start(&folder.path().join("ledger.log"), Behaviour::Rule(Box::new(conduct))).unwrap();
         let model = job::model(chance, plan.model_ms.0, plan.model_ms.1).await;
+        let draws = Arc::clone(chance);
+        let hook = Hook::start(move |_, times| {
+            let refused = times == 1 && draws.below(20) == 0;
+            if refused { hook::Conduct::Status(500) } else { hook::Conduct::Ok }
+        });
         let database = match &store {
             Store::Sqlite => String::new(),
             Store::Postgres { url, .. } | Store::Shared { url, .. } => format!("database_url = \"{url}\"\n"),
         };
         let config = format!(
-            "[server]\n{database}grace_secs = 5\n[database]\ntransaction_pooler = {}\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = {}\n[limits]\nturns = \
-             {TURNS}\n[providers.compatible]\nbase_url = \"{}\"\n",
+            "[server]\n{database}grace_secs = 5\nrequests_per_minute = 0\n[database]\ntransaction_pooler = {}\n[sandboxes]\nfolder = \"{}\"\n[engine]\nconcurrency = {}\nlease_ms = {}\ndeaths = {}\n[limits]\nturns = \
+             {TURNS}\n[egress]\nallow = [\"127.0.0.0/8\"]\n[providers.compatible]\nbase_url = \"{}\"\n",
             plan.pooled,
             folder.path().join("sandboxes").display(),
             plan.concurrency,
@@ -122,7 +130,7 @@ impl World {
             (0..plan.nodes).map(|node| Start { home: homes.join(format!("node-{node}")), ..first.clone() }).collect();
         let mut nodes: Vec<Option<Node>> = starts.iter().map(|start| Some(Node::spawn(start))).collect();
         nodes.iter_mut().flatten().for_each(|node| drop(node.up()));
-        Self { store, ledger, nodes, starts, lease_ms: plan.lease_ms, first, _model: model, _folder: folder }
+        Self { store, ledger, hook: hook.unwrap(), nodes, starts, lease_ms: plan.lease_ms, first, _model: model, _folder: folder }
     }
 
     /// How a node would be started, for a world that began without.
@@ -132,7 +140,7 @@ impl World {
 
     /// A client of all nodes that are up.
     pub(crate) fn api(&mut self) -> Api {
-        Api::new(self.nodes.iter_mut().flatten().filter_map(Node::address).collect())
+        Api::new(self.nodes.iter_mut().flatten().filter_map(Node::address).collect(), &self.hook)
     }
 
     /// Kills a node and starts it again; its new address, once it is up.

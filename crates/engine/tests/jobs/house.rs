@@ -154,10 +154,10 @@ impl House {
 
     /// A new run, and the bell.
     pub(crate) async fn start(&self, message: Option<&str>) -> RunId {
-        self.start_with(message, None).await
+        self.start_with(message, false).await
     }
 
-    pub(crate) async fn start_with(&self, message: Option<&str>, webhook_url: Option<String>) -> RunId {
+    pub(crate) async fn start_with(&self, message: Option<&str>, webhook: bool) -> RunId {
         let now = self.now();
         let id = RunId(self.id());
         let team = self.team;
@@ -170,7 +170,7 @@ impl House {
             sandbox: sandbox.id.clone(),
             title: "job".into(),
             source: "api",
-            webhook_url,
+            webhook: webhook.then(|| ("https://example.com/hook".into(), "https://example.com".into())),
             message: message.map(|text| Said { id: self.id(), text: text.into() }),
             created_at: now,
         };

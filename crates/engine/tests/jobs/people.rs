@@ -185,8 +185,8 @@ async fn a_run_that_waits_for_a_person_is_only_rows_and_goes_on_with_the_answer(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_run_goes_on_when_a_person_lets_it_and_says_first_what_is_not_served() {
-    let house = House::new().await;
-    let run = house.start_with(None, Some("https://example.com/hook".into())).await;
+    let house = House::with(json!({ "skills": ["bookkeeping"] })).await;
+    let run = house.start_with(None, true).await;
     let (request, token, now) = (approval(house.id()), house.id(), house.now());
     let id = request.id;
     let held = house.db.write(async move |tx| holds::hold(tx, run, request, token, now).await).await.unwrap();

@@ -112,7 +112,7 @@ async fn start(sim: &Arc<Sim>, number: u64) {
         sandbox: sandbox.id.clone(),
         title: kind.into(),
         source: "api",
-        webhook_url: sim.chance.one_in(2).then(|| "https://example.com/hook".into()),
+        webhook: sim.chance.one_in(2).then(|| ("https://example.com/hook".into(), "https://example.com".into())),
         message: Some(Said { id: sim.id(now), text: format!("{kind} {number}") }),
         created_at: now,
     };

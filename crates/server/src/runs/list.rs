@@ -12,13 +12,13 @@ use storage::Tx;
 use storage::runs::{self, Filter, RunRow};
 
 use crate::Shared;
-use crate::auth::Caller;
+use crate::auth::{Caller, MayRead};
 use crate::errors::ApiError;
 use crate::query::Query;
 
 /// `run.list`. With a filter the rows are counted, so that is read beside the point reads.
 pub(crate) async fn list(
-    caller: Caller,
+    caller: Caller<MayRead>,
     Query(query): Query<RunQuery>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<RunPage>, ApiError> {

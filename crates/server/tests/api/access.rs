@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use domain::{ApiKeyId, api_keys};
+use domain::api_keys::{self, ApiKey};
 use serde_json::json;
 use storage::StoreError;
 
@@ -78,7 +78,7 @@ async fn a_revoked_key_is_refused_within_a_quarter_of_a_second() {
     house.get("/v1/agents").await.success(200);
     let (team, now) = (house.team, domain::Timestamp(1));
     let revoked = house.app.db.write::<_, StoreError, _>(async move |tx| {
-        let (id, _): (ApiKeyId, _) = storage::api_keys::find(tx, api_keys::hash(KEY)).await?.expect("the key");
+        let id = storage::api_keys::find(tx, api_keys::hash(KEY)).await?.expect("the key").id;
         storage::api_keys::revoke(tx, team, id, now).await
     });
     assert!(revoked.await.expect("a write"));
@@ -182,4 +182,74 @@ async fn the_probes_need_no_key() {
     house.app.db.close().await;
     probe("/readyz").await.refusal(503, "unavailable");
     house.get("/v1/agents").await.refusal(503, "unavailable");
+}
+
+#[tokio::test]
+async fn a_key_does_only_what_its_scopes_say() {
+    let house = House::new().await;
+    for scope in ["read", "run", "manage"] {
+        let secret = format!("dv_the_key_that_may_{scope}");
+        house.add_key(ApiKey { scopes: scope.parse().expect("a scope"), ..house.new_key(&secret) }).await;
+    }
+    let (agent, build) = house.agent().await;
+    let run = text(&house.post("/v1/runs", json!({"agent_id": agent})).await.success(201)["run"]["id"]);
+    let sandbox = text(&house.post("/v1/sandboxes", json!({})).await.success(201)["sandbox_id"]);
+    for (needed, method, path) in [
+        ("read", "GET", "/v1/agents".to_owned()),
+        ("manage", "POST", "/v1/agents".to_owned()),
+        ("read", "GET", format!("/v1/agents/{agent}")),
+        ("read", "GET", format!("/v1/agents/{agent}/builds")),
+        ("manage", "POST", "/v1/builds".to_owned()),
+        ("read", "GET", format!("/v1/builds/{build}")),
+        ("read", "GET", "/v1/runs".to_owned()),
+        ("run", "POST", "/v1/runs".to_owned()),
+        ("read", "GET", format!("/v1/runs/{run}")),
+        ("read", "GET", format!("/v1/runs/{run}/messages")),
+        ("run", "POST", format!("/v1/runs/{run}/messages")),
+        ("run", "POST", format!("/v1/runs/{run}/human-requests/{NOBODY}/respond")),
+        ("read", "GET", format!("/v1/sandboxes/{sandbox}/files")),
+        ("run", "POST", format!("/v1/sandboxes/{sandbox}/files?path=a")),
+        ("read", "GET", format!("/v1/sandboxes/{sandbox}/files/content?path=a")),
+        ("run", "POST", "/v1/sandboxes".to_owned()),
+        ("run", "POST", format!("/v1/runs/{run}/stop")),
+        ("read", "GET", format!("/v1/runs/{run}/events")),
+    ] {
+        for scope in ["read", "run", "manage"] {
+            let key = format!("dv_the_key_that_may_{scope}");
+            let asked = request(method, &path, &key).header("content-type", "application/json");
+            let asked = asked.body(Body::from("{}")).expect("a request");
+            if scope == needed {
+                if !path.ends_with("/events") {
+                    let answer = house.send(asked).await;
+                    assert!(answer.status != 403 && answer.status != 401, "{scope} {method} {path}: {}", answer.status);
+                }
+            } else {
+                let told = house.send(asked).await.refusal(403, "insufficient_scope");
+                assert!(told.contains(needed), "{method} {path}: {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_ends_when_its_time_is_over_and_its_use_is_noted() {
+    let house = House::new().await;
+    let (secret, end) = ("dv_the_key_that_ends", house.ambient.now().plus_ms(1_000));
+    let key = ApiKey { expires_at: Some(end), ..house.new_key(secret) };
+    let (team, id) = (key.team, key.id);
+    house.add_key(key).await;
+    house.get_as(secret, "/v1/agents").await.success(200);
+    let used = async || {
+        let read = async |tx: &mut storage::Tx<'_>| storage::api_keys::get(tx, team, id).await;
+        house.app.db.read::<_, StoreError, _>(read).await.expect("a read").expect("the key").last_used_at
+    };
+    // It is noted beside the request.
+    while used().await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    house.ambient.advance_ms(999);
+    house.get_as(secret, "/v1/agents").await.success(200);
+    house.ambient.advance_ms(1);
+    let told = house.get_as(secret, "/v1/agents").await.refusal(401, "invalid_token");
+    assert!(told.contains("expired"), "{told}");
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request};
-use domain::api_keys::{self, ApiKey};
+use domain::api_keys::{self, ApiKey, Scopes};
 use domain::human_requests::HumanRequest;
 use domain::runs::{Event, Status};
 use domain::sandboxes::{FileError, FileInfo, Files, ROOT, SandboxPath};
@@ -79,6 +79,9 @@ impl House {
             ambient: ambient.clone(),
             files: Arc::new(MemoryFiles::default()),
             defaults: domain::builds::Defaults::default(),
+            // Nothing but this machine, and nothing of it but for webhooks that a test receives.
+            egress: egress::Client::new(egress::Policy::new("127.0.0.0/8".parse().expect("a range"))).expect("TLS"),
+            requests_per_minute: 0,
             api: true,
             ready: Arc::new(AtomicBool::new(true)),
         };
@@ -96,15 +99,41 @@ impl House {
 
     async fn add_team(&self, key: &str) -> TeamId {
         let now = self.ambient.now();
-        let (team, id) = (TeamId(self.ambient.id(now)), ApiKeyId(self.ambient.id(now)));
-        let key =
-            ApiKey { id, team, name: "test".to_owned(), hash: api_keys::hash(key), created_at: now, revoked_at: None };
+        let team = TeamId(self.ambient.id(now));
         let added = self.app.db.write::<_, StoreError, _>(async move |tx| {
-            storage::teams::insert(tx, team, "team", now).await?;
-            storage::api_keys::insert(tx, &key).await
+            storage::teams::insert(tx, team, "team", now).await
         });
         added.await.expect("a team");
+        self.add_key(ApiKey { team, ..self.new_key(key) }).await;
         team
+    }
+
+    /// A key of the first team with every right, not yet stored.
+    pub(crate) fn new_key(&self, secret: &str) -> ApiKey {
+        let now = self.ambient.now();
+        ApiKey {
+            id: ApiKeyId(self.ambient.id(now)),
+            team: self.team,
+            name: "test".to_owned(),
+            hash: api_keys::hash(secret),
+            scopes: Scopes::ALL,
+            requests_per_minute: None,
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+
+    pub(crate) async fn add_key(&self, key: ApiKey) {
+        let added = self.app.db.write::<_, StoreError, _>(async move |tx| storage::api_keys::insert(tx, &key).await);
+        added.await.expect("a key");
+    }
+
+    /// The same server after a restart, or with other settings.
+    pub(crate) fn restart(&mut self, change: impl FnOnce(&mut App)) {
+        change(&mut self.app);
+        self.router = server::router(self.app.clone());
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -1,7 +1,7 @@
 //! The API from outside: every operation, in success and in failure, against a real store and no network.
 //!
-//! Each answer that any of these tests gets is held against the published schemas; see `house.rs`. One file per noun; `access.rs` and
-//! `bodies.rs` hold what is true of all operations.
+//! Each answer that any of these tests gets is held against the published schemas; see `house.rs`. One file per noun; `access.rs`,
+//! `bodies.rs`, `changes.rs` and `rates.rs` hold what is true of all operations.
 
 #[cfg(test)]
 mod access;
@@ -12,14 +12,20 @@ mod bodies;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod human_requests;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod sandboxes;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod webhooks;

@@ -26,6 +26,7 @@ pub(super) use statement::{exec, rows, script};
 use trouble::{lost, said};
 
 /// Holds a name until the transaction ends.
+pub(super) const TRY_ALONE: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
 pub(super) const ALONE: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS held";
 
 /// An open database.

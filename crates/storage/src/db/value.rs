@@ -120,6 +120,16 @@ impl Row {
         }
     }
 
+    /// A SHA-256 that is not null.
+    pub fn hash(&self, column: usize) -> Result<[u8; 32], StoreError> {
+        self.bytes(column)?.try_into().map_err(|_| self.wrong(column, "32 bytes", "another number"))
+    }
+
+    /// A SHA-256, or `None` for null.
+    pub fn opt_hash(&self, column: usize) -> Result<Option<[u8; 32]>, StoreError> {
+        self.unless_null(column, Self::hash)
+    }
+
     fn at(&self, column: usize) -> Result<&Value, StoreError> {
         self.values.get(column).ok_or_else(|| self.wrong(column, "a value", "no such column"))
     }

@@ -141,7 +141,7 @@ impl Player<'_> {
             sandbox: sandbox.id.clone(),
             title: "a job".into(),
             source: "api",
-            webhook_url: webhook.then(|| "https://example.com".into()),
+            webhook: webhook.then(|| ("https://example.com/hook".into(), "https://example.com".into())),
             message: message.then_some(said),
             created_at: now,
         };

@@ -143,7 +143,7 @@ impl House {
             sandbox: self.sandbox(team).await,
             title: title.into(),
             source: "api",
-            webhook_url: None,
+            webhook: None,
             message: Some(Said { id: self.id(), text: "please".into() }),
             created_at,
         };

@@ -33,6 +33,7 @@ macro_rules! both {
 }
 
 mod builds;
+mod edge;
 mod fence;
 mod holds;
 mod house;

@@ -54,7 +54,7 @@ async fn a_run_cannot_point_at_what_another_team_has(engine: Engine) {
         sandbox: theirs.sandbox,
         title: "stolen".into(),
         source: "api",
-        webhook_url: None,
+        webhook: None,
         message: None,
         created_at: at(10),
     };

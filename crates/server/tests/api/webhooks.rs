@@ -1,0 +1,246 @@
+//! Webhooks on their way out: what is sent, how it is signed, and what becomes of receivers that do not take it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::human_requests::{HumanRequest, Kind};
+use domain::runs::{Cause, Event, Status};
+use domain::webhooks::{Secret, sign};
+use serde_json::{Value, json};
+use server::{Deliveries, Delivering};
+use storage::{StoreError, Tx, webhooks};
+use testkit::hook::{Conduct, Hook, Received};
+use uuid::Uuid;
+
+use crate::house::{House, OTHER_KEY, text};
+
+const SERVER_KEY: [u8; 32] = [9; 32];
+
+fn deliver(house: &House) -> Delivering {
+    Deliveries {
+        db: house.app.db.clone(),
+        bell: house.app.bell.clone(),
+        ambient: house.ambient.clone(),
+        client: house.app.egress.clone(),
+        key: SERVER_KEY,
+    }
+    .start()
+}
+
+/// A run that calls back there.
+async fn run(house: &House, url: &str) -> String {
+    let (agent, _) = house.agent().await;
+    let started = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+    assert_eq!(started.header("x-errand-warning"), None);
+    text(&started.success(201)["run"]["id"])
+}
+
+/// Such a run, failed at once.
+async fn failed(house: &House, url: &str) -> String {
+    let run = run(house, url).await;
+    let mut claimed = house.claim().await;
+    let cause = Cause { code: "c".into(), message: "m".into() };
+    house.step(&mut claimed, vec![Event::Failed { cause }], Status::Failed).await;
+    house.app.bell.ring_outbox();
+    run
+}
+
+/// Lets the pause before the next try go by.
+fn later(house: &House, ms: u64) {
+    house.ambient.advance_ms(ms);
+    house.app.bell.ring_outbox();
+}
+
+async fn dead(house: &House) -> Vec<webhooks::Dead> {
+    let team = house.team;
+    let read = async |tx: &mut Tx<'_>| webhooks::dead(tx, team, 100, 0).await;
+    house.app.db.read::<_, StoreError, _>(read).await.expect("the dead").0
+}
+
+async fn until_dead(house: &House, count: usize) -> Vec<webhooks::Dead> {
+    for _ in 0..2_000 {
+        let dead = dead(house).await;
+        if dead.len() >= count {
+            return dead;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{count} were not given up");
+}
+
+fn body(received: &Received) -> Value {
+    serde_json::from_slice(&received.body).expect("JSON")
+}
+
+#[tokio::test]
+async fn what_happens_to_a_run_is_sent_signed() {
+    let house = House::new().await;
+    let hook = Hook::start(|_, _| Conduct::Ok).expect("a hook");
+    let delivering = deliver(&house);
+    let id = run(&house, &hook.url("/a?token=1")).await;
+    let mut claimed = house.claim().await;
+    let asked = Uuid::from_u128(7);
+    let request = HumanRequest {
+        id: asked,
+        kind: Kind::Approval,
+        title: "May I?".into(),
+        description: Some("Really?".into()),
+        questions: vec![],
+    };
+    let at = house.app.ambient.now().to_string();
+    house.step(&mut claimed, vec![Event::PersonAsked { request }], Status::Waiting).await;
+    house.app.bell.ring_outbox();
+    let first = hook.until("/a?token=1", 1).await.remove(0);
+    let run_now = house.get(&format!("/v1/runs/{id}")).await.success(200);
+    assert_eq!(
+        body(&first),
+        json!({
+            "event": "human_request", "run_id": id, "status": "waiting", "agent_id": run_now["run"]["agent_id"],
+            "build_id": run_now["run"]["build_id"], "timestamp": at, "seq": 3,
+            "human_request": run_now["pending_human_request"]
+        })
+    );
+    assert_eq!(first.id, format!("msg_{}_3", id.replace('-', "")));
+    let seconds: i64 = first.timestamp.parse().expect("seconds");
+    assert_eq!(seconds, house.app.ambient.now().0 / 1000);
+    let secret = |generation| Secret::derive(&SERVER_KEY, house.team, generation);
+    assert_eq!(first.signature, sign(&[secret(1)], &first.id, seconds, &first.body));
+
+    // A new secret, and the old one beside it for an hour.
+    let (team, until) = (house.team, house.app.ambient.now().plus_ms(3_600_000));
+    let rotate = async move |tx: &mut Tx<'_>| webhooks::rotate(tx, team, until).await;
+    house.app.db.write::<_, StoreError, _>(rotate).await.expect("a new secret");
+    failed(&house, &hook.url("/b")).await;
+    let second = hook.until("/b", 1).await.remove(0);
+    assert_eq!(body(&second)["event"], "run_failed");
+    assert_eq!(body(&second)["human_request"], Value::Null);
+    assert_eq!(second.signature, sign(&[secret(2), secret(1)], &second.id, seconds, &second.body));
+    house.ambient.advance_ms(3_600_000);
+    failed(&house, &hook.url("/c")).await;
+    let third = hook.until("/c", 1).await.remove(0);
+    let seconds: i64 = third.timestamp.parse().expect("seconds");
+    assert_eq!(third.signature, sign(&[secret(2)], &third.id, seconds, &third.body));
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_try_that_fails_is_made_again_with_the_same_bytes() {
+    let house = House::new().await;
+    let elsewhere = Hook::start(|_, _| Conduct::Ok).expect("a hook");
+    let there = elsewhere.url("/");
+    let hook = Hook::start(move |_, times| match times {
+        1 => Conduct::Status(500),
+        2 => Conduct::Redirect(there.clone()),
+        3 => Conduct::Huge(1_000_000),
+        _ => Conduct::Ok,
+    })
+    .expect("a hook");
+    let delivering = deliver(&house);
+    failed(&house, &hook.url("/")).await;
+    for (count, pause) in [(1, 6_000), (2, 36_000), (3, 144_000)] {
+        hook.until("/", count).await;
+        // What came of it is written down a moment later; only then there is a pause to go by.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        later(&house, pause / 2);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(hook.received().len(), count, "too early");
+        later(&house, pause);
+    }
+    // The third was an answer of 200, however large.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let received = hook.received();
+    assert_eq!(received.len(), 3);
+    assert!(received.iter().all(|each| each.body == received[0].body && each.id == received[0].id));
+    assert_ne!(received[0].timestamp, received[2].timestamp);
+    assert!(elsewhere.received().is_empty());
+    assert!(dead(&house).await.is_empty());
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_gets_nothing_more_until_it_is_asked_for() {
+    let house = House::new().await;
+    let back = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_back = Arc::clone(&back);
+    let hook = Hook::start(move |_, _| match is_back.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Conduct::Ok,
+        false => Conduct::Status(410),
+    })
+    .expect("a hook");
+    let delivering = deliver(&house);
+    failed(&house, &hook.url("/")).await;
+    until_dead(&house, 1).await;
+    failed(&house, &hook.url("/")).await;
+    let dead = until_dead(&house, 2).await;
+    assert_eq!(hook.received().len(), 1, "one answer of 410 is enough");
+    assert!(dead[0].outcome.contains("410") && dead[1].outcome.contains("410"), "{dead:?}");
+
+    let listed = house.get("/v1/webhooks/dead-letters").await.success(200);
+    assert_eq!((&listed["total"], listed["dead_letters"][0]["id"].as_i64()), (&json!(2), Some(dead[0].id)));
+    assert_eq!(house.get_as(OTHER_KEY, "/v1/webhooks/dead-letters").await.success(200)["total"], 0);
+    let replay = format!("/v1/webhooks/dead-letters/{}/replay", dead[0].id);
+    house.post_as(OTHER_KEY, &replay, json!({})).await.refusal(404, "not_found");
+    back.store(true, std::sync::atomic::Ordering::SeqCst);
+    house.post(&replay, json!({})).await.success(200);
+    hook.until("/", 2).await;
+    house.post(&replay, json!({})).await.refusal(404, "not_found");
+    house.post("/v1/webhooks/dead-letters/x/replay", json!({})).await.refusal(404, "not_found");
+    failed(&house, &hook.url("/")).await;
+    hook.until("/", 3).await;
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_may_never_be_called_is_said_at_once_and_given_up() {
+    let house = House::new().await;
+    let (agent, _) = house.agent().await;
+    let delivering = deliver(&house);
+    for url in ["ftp://example.com/", "example.com", "http://", ""] {
+        let told = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+        assert!(told.refusal(400, "invalid_request").contains("/webhook_url"), "{url}");
+    }
+    let url = "https://me:secret@example.com/hook";
+    let started = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+    let warning = started.header("x-errand-warning").expect("a warning").to_owned();
+    assert!(warning.starts_with("webhook_url: ") && !warning.contains("secret"), "{warning}");
+    let mut claimed = house.claim().await;
+    house.step(&mut claimed, vec![Event::Completed { result: None }], Status::Completed).await;
+    house.app.bell.ring_outbox();
+    let dead = until_dead(&house, 1).await;
+    assert!(dead[0].outcome.starts_with("invalid_url: "), "{dead:?}");
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_with_a_delivery_leaves_it_to_the_next() {
+    let house = House::new().await;
+    let hook = Hook::start(|_, times| if times == 1 { Conduct::Hang } else { Conduct::Ok }).expect("a hook");
+    let delivering = deliver(&house);
+    failed(&house, &hook.url("/")).await;
+    hook.until("/", 1).await;
+    drop(delivering);
+    house.ambient.advance_ms(20_000);
+    let delivering = deliver(&house);
+    let received = hook.until("/", 2).await;
+    assert_eq!((&received[0].id, &received[0].body), (&received[1].id, &received[1].body));
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_holds_up_only_itself() {
+    let house = House::new().await;
+    let hanging = Hook::start(|_, _| Conduct::Hang).expect("a hook");
+    let hook = Hook::start(|_, _| Conduct::Ok).expect("a hook");
+    let delivering = deliver(&house);
+    for _ in 0..20 {
+        failed(&house, &hanging.url("/")).await;
+    }
+    let began = std::time::Instant::now();
+    for number in 0..20 {
+        failed(&house, &hook.url(&format!("/{number}"))).await;
+    }
+    hook.until("/19", 1).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(hanging.received().len() <= 4, "connections to one origin");
+    drop(delivering);
+}
