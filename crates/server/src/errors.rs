@@ -92,7 +92,11 @@ impl ApiError {
             Self::Busy
             | Self::NotReady
             | Self::Store(
-                StoreError::Closed | StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+                StoreError::Closed
+                | StoreError::Busy
+                | StoreError::Exhausted(_)
+                | StoreError::Unreachable(_)
+                | StoreError::InDoubt(_),
             ) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Store(StoreError::Full) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::Store(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -130,7 +134,7 @@ impl ApiError {
             Self::Store(StoreError::Full) => {
                 "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
             }
-            Self::Store(StoreError::Busy | StoreError::Unreachable(_)) => {
+            Self::Store(StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_)) => {
                 "The database does not answer at this moment, nothing was stored. Try again in a moment."
             }
             Self::Store(StoreError::InDoubt(_)) => {
@@ -162,9 +166,9 @@ impl IntoResponse for ApiError {
             Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, wait.into())),
             Self::Busy
             | Self::IdempotencyKeyInUse
-            | Self::Store(StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_)) => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
+            | Self::Store(
+                StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+            ) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         };
         if let Some((name, value)) = told {
@@ -232,6 +236,7 @@ mod tests {
             (StoreError::Full, 507),
             (StoreError::Closed, 503),
             (StoreError::Busy, 503),
+            (StoreError::Exhausted(String::new()), 503),
             (StoreError::Unreachable(String::new()), 503),
             (StoreError::InDoubt(String::new()), 503),
             (StoreError::Sql("SELECT secret".into()), 500),

@@ -28,4 +28,6 @@ mod sandboxes;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod webhooks;

@@ -57,9 +57,13 @@ impl Postgres {
         let reads = Reads { pool: settings.pool(places)?, pooler: settings.pooler };
         let first = reads.pool.get().await.map_err(|error| lost(&error))?;
         connect::judge(&first).await?;
+        if settings.pooler == Pooler::None && places > 1 {
+            let second = reads.pool.get().await.map_err(|error| lost(&error))?;
+            connect::look_for_pooler(&first, &second).await?;
+        }
         drop(first);
         let writer = Writer::start(&settings, places)?;
-        Ok(Self { writer, reads, slow: Arc::new(Semaphore::new(places)), settings })
+        Ok(Self { writer, reads, slow: Arc::new(Semaphore::new((places / 2).max(1))), settings })
     }
 
     /// See [`Db::write`](super::Db::write).

@@ -60,7 +60,9 @@ impl Tx<'_> {
     pub(crate) async fn try_alone(&mut self, name: Uuid) -> Result<bool, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(true),
-            Engine::Postgres(_) => self.row(postgres::TRY_ALONE, &[name.into()]).await?.map_or(Ok(false), |row| row.bool(0)),
+            Engine::Postgres(_) => {
+                self.row(postgres::TRY_ALONE, &[name.into()]).await?.map_or(Ok(false), |row| row.bool(0))
+            }
         }
     }
 
