@@ -85,6 +85,7 @@ pub(crate) async fn start(
         ambient,
         files: Arc::new(NoFiles),
         defaults: Defaults::default(),
+        egress: egress::Client::new(egress::Policy::new(egress::Allow::default()))?,
         requests_per_minute: 0,
         api: true,
         ready: Arc::new(AtomicBool::new(true)),

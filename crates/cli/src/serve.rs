@@ -66,6 +66,9 @@ impl Serve {
                 "--role api and --role worker share their work through PostgreSQL; on SQLite one node does all, so leave --role out"
             );
         }
+        if !config.egress.is_empty() {
+            tracing::info!("egress: opened {}", config.egress);
+        }
         let (listener, address) = listen(&config.listen).await?;
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;
