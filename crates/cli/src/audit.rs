@@ -84,7 +84,10 @@ async fn verify(db: &Db, end: Option<&str>, team: Option<&str>) -> anyhow::Resul
             }
         }
         if let Some(wanted) = wanted {
-            anyhow::bail!("team {:?}: row {wanted} is not there any more: the chain was cut or written anew", team.name);
+            anyhow::bail!(
+                "team {:?}: row {wanted} is not there any more: the chain was cut or written anew",
+                team.name
+            );
         }
         // Writing into a string cannot fail.
         let _ = writeln!(said, "team {:?}: {} rows are in order, the end is {}", team.name, last.0, text_of(last));

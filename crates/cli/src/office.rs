@@ -24,7 +24,7 @@ pub(crate) async fn at(place: &Place, act: impl AsyncFnOnce(&Db) -> anyhow::Resu
     };
     let shown = done.await;
     db.close().await;
-    paint::print(&shown?)
+    Ok(paint::print(&shown?)?)
 }
 
 /// The team that `--team` names by id or name; without it the first one.

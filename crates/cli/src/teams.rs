@@ -63,7 +63,11 @@ async fn create(db: &Db, name: String, as_json: bool) -> anyhow::Result<String> 
         Ok::<_, storage::StoreError>(taken)
     });
     anyhow::ensure!(!taken.await?, "there is a team called {:?} already", team.name);
-    Ok(if as_json { format!("{}\n", document(&team)) } else { table::fields(&[("id", team.id.to_string()), ("name", team.name)]) })
+    Ok(if as_json {
+        format!("{}\n", document(&team))
+    } else {
+        table::fields(&[("id", team.id.to_string()), ("name", team.name)])
+    })
 }
 
 async fn list(db: &Db, as_json: bool) -> anyhow::Result<String> {

@@ -81,7 +81,8 @@ async fn secrets(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String>
         Ok((settings::server_key(tx).await?, webhooks::generations(tx, team, now).await?))
     });
     let (key, generations) = read.await?;
-    let key = key.ok_or_else(|| anyhow::anyhow!("there are no secrets yet; `errand serve` makes them at its first start"))?;
+    let key =
+        key.ok_or_else(|| anyhow::anyhow!("there are no secrets yet; `errand serve` makes them at its first start"))?;
     let shown: Vec<_> = generations.into_iter().map(|number| Secret::derive(&key, team, number).shown()).collect();
     Ok(if as_json { format!("{}\n", json!({ "secrets": shown })) } else { shown.join("\n") + "\n" })
 }
@@ -103,7 +104,14 @@ async fn dead(db: &Db, team: TeamId, page: (u32, u64), as_json: bool) -> anyhow:
         return Ok(format!("{}\n", json!({ "dead_letters": dead, "total": total })));
     }
     let rows = dead.into_iter().map(|dead| {
-        [dead.id.to_string(), dead.event, dead.run.to_string(), dead.at.to_string(), dead.tries.to_string(), dead.outcome]
+        [
+            dead.id.to_string(),
+            dead.event,
+            dead.run.to_string(),
+            dead.at.to_string(),
+            dead.tries.to_string(),
+            dead.outcome,
+        ]
     });
     Ok(table::rows(["ID", "EVENT", "JOB", "AT", "TRIES", "OUTCOME"], rows))
 }

@@ -128,7 +128,7 @@ impl House {
         listener: TcpListener,
     ) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, server_key, .. } = self;
-        let egress = egress::Client::new(egress::Policy::new(config.egress))?;
+        let egress = egress::Client::new(egress::Policy::new(config.egress).never(listener.local_addr()?))?;
         let workspaces = if db.is_shared() {
             let node = node_name(&config.data_dir, ambient.as_ref())?;
             Workspaces::shared(config.sandboxes, config.quota, &node)

@@ -102,6 +102,9 @@ mod tests {
         let total = |chance| (1..).map_while(|tries| pause_ms(tries, chance)).sum::<u64>();
         let day = 24 * 60 * 60 * 1000;
         assert!((5 * day / 2..=3 * day).contains(&total(0)) && (3 * day..=4 * day).contains(&total(255)));
-        assert_eq!((pause_ms(1, 0), pause_ms(1, 255), pause_ms(12, 0), pause_ms(0, 0)), (Some(4_000), Some(6_000), None, None));
+        assert_eq!(
+            (pause_ms(1, 0), pause_ms(1, 255), pause_ms(12, 0), pause_ms(0, 0)),
+            (Some(4_000), Some(6_000), None, None)
+        );
     }
 }

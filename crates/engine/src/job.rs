@@ -225,10 +225,7 @@ impl<'s> Job<'s> {
         }
         let settings = self.shop.parts.model.notes(&self.plan.model, &self.plan.sampling);
         let unserved = self.plan.unserved.iter().map(String::as_str);
-        unserved
-            .chain(settings.iter().map(String::as_str))
-            .map(|text| Event::Noted { text: text.to_owned() })
-            .collect()
+        unserved.chain(settings.iter().map(String::as_str)).map(|text| Event::Noted { text: text.to_owned() }).collect()
     }
 
     /// Decides on `events` and whatever is in the inbox, and commits them with all that follows. `due` is what there was to do; it stands

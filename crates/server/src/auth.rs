@@ -66,7 +66,10 @@ const NOTED_EVERY_MS: u64 = 60_000;
 
 /// Keys that were found valid a moment ago. A busy script asks hundreds of times a second with one.
 #[derive(Default)]
-pub(crate) struct KnownKeys(Mutex<HashMap<[u8; 32], (Arc<ApiKey>, Timestamp)>>);
+pub(crate) struct KnownKeys(Mutex<Known>);
+
+/// By hash: the key, and when it was found.
+type Known = HashMap<[u8; 32], (Arc<ApiKey>, Timestamp)>;
 
 impl KnownKeys {
     fn get(&self, hash: &[u8; 32], now: Timestamp) -> Option<Arc<ApiKey>> {
@@ -84,7 +87,7 @@ impl KnownKeys {
         known.insert(hash, (key, now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], (Arc<ApiKey>, Timestamp)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,12 +108,11 @@ pub(crate) async fn authenticate(
         return Err(ApiError::InvalidToken("This API key has expired."));
     }
     let count = shared.rates.count(&shared.app.db, &key, now).await?;
-    let mut response = match count.refusal() {
-        Some(refusal) => refusal.into_response(),
-        None => {
-            request.extensions_mut().insert(key);
-            next.run(request).await
-        }
+    let mut response = if let Some(refusal) = count.refusal() {
+        refusal.into_response()
+    } else {
+        request.extensions_mut().insert(key);
+        next.run(request).await
     };
     count.tell(response.headers_mut());
     Ok(response)

@@ -11,8 +11,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::audit::{self, Hash, Who};
 use domain::RunId;
+use domain::audit::{self, Hash, Who};
 use serde::Serialize;
 use storage::answers::{self, Answer, Known, Once};
 use storage::{Tx, work};
@@ -63,7 +63,10 @@ impl Done {
     }
 
     /// The answer has these headers, too.
-    pub(crate) fn with(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Result<Self, ApiError> {
+    pub(crate) fn with(
+        mut self,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Result<Self, ApiError> {
         let headers = headers.into_iter();
         let texts = headers.map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
         let texts: Option<BTreeMap<String, String>> = texts.collect();
@@ -154,7 +157,8 @@ impl<R: Right, S: Sync> FromRequestParts<S> for Change<R> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let request_id = parts.extensions.get::<RequestId>().map(|RequestId(id)| id.to_str().unwrap_or_default().to_owned());
+        let request_id =
+            parts.extensions.get::<RequestId>().map(|RequestId(id)| id.to_str().unwrap_or_default().to_owned());
         let once = idempotency_key(&parts.headers)?.map(|key| Once {
             team: caller.team,
             route: format!("{} {}", parts.method, parts.uri.path()),
@@ -168,13 +172,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=KEY_MAX).contains(&key.len()));
-    match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key)),
-        _ => {
-            let wanted = format!("expected one value of 1 to {KEY_MAX} printable ASCII characters");
-            Err(ApiError::InvalidRequest(format!("The header Idempotency-Key: {wanted}.")))
-        }
+    if let (Some(key), None) = (key, values.next()) {
+        return Ok(Some(key));
     }
+    let wanted = format!("expected one value of 1 to {KEY_MAX} printable ASCII characters");
+    Err(ApiError::InvalidRequest(format!("The header Idempotency-Key: {wanted}.")))
 }
 
 /// Requests with an `Idempotency-Key` that this process is about to write.

@@ -37,9 +37,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
-use domain::Ambient;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};

@@ -13,7 +13,8 @@ use axum::routing::{get, post};
 
 use crate::errors::ApiError;
 use crate::{
-    Shared, agents, auth, body, builds, dead_letters, edge, events, health, human_requests, messages, runs, sandboxes, uploads,
+    Shared, agents, auth, body, builds, dead_letters, edge, events, health, human_requests, messages, runs, sandboxes,
+    uploads,
 };
 
 /// Every route of the server.

@@ -20,7 +20,6 @@ use egress::Url;
 use storage::runs::{self, NewRun, RunRow};
 use storage::{Tx, agents, human_requests};
 
-use crate::{App, Shared};
 use crate::auth::{Caller, MayRead, MayRun};
 use crate::body::Body;
 use crate::change::{Change, Done, nothing_asked};
@@ -29,6 +28,7 @@ use crate::human_requests::pending;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
 use crate::sandboxes;
+use crate::{App, Shared};
 
 /// Where runs that are started here say they come from.
 const SOURCE: &str = "api";
@@ -168,9 +168,9 @@ fn title(message: Option<&Said>, agent_name: &str) -> String {
 
 /// A URL to call back, with its origin; and, if as things are it will never be called, why.
 fn webhook(app: &App, text: String) -> Result<((String, String), Option<String>), ApiError> {
-    let url = Url::parse(&text).ok().filter(|url| {
-        text.len() <= WEBHOOK_MAX && matches!(url.scheme(), "http" | "https") && url.has_host()
-    });
+    let url = Url::parse(&text)
+        .ok()
+        .filter(|url| text.len() <= WEBHOOK_MAX && matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url else {
         let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
         return Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")));

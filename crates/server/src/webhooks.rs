@@ -15,10 +15,7 @@ use egress::Client;
 use storage::webhooks::{self, Due};
 use storage::{Bell, Db, StoreError, Tx};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::task::JoinSet;
-
-use crate::errors::ApiError;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Deliveries to one origin at once.
 const PER_ORIGIN: usize = 4;
@@ -64,12 +61,8 @@ struct Shared {
 impl Deliveries {
     /// Begins to deliver.
     pub fn start(self) -> Delivering {
-        let shared = Arc::new(Shared {
-            parts: self,
-            under_way: Mutex::default(),
-            ended: Notify::new(),
-            stop: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { parts: self, under_way: Mutex::default(), ended: Notify::new(), stop: Notify::new() });
         let looking = tokio::spawn(Arc::clone(&shared).keep_delivering());
         Delivering { shared, looking }
     }
@@ -118,7 +111,7 @@ impl Shared {
     }
 
     /// Claims what is due and has room, each with its origin.
-    async fn look(&self) -> Result<Vec<(String, Due)>, ApiError> {
+    async fn look(&self) -> Result<Vec<(String, Due)>, StoreError> {
         let parts = &self.parts;
         let wanted: Vec<_> = {
             let origins = parts.db.read::<_, StoreError, _>(async |tx| webhooks::origins(tx).await).await?;
@@ -148,7 +141,7 @@ impl Shared {
                     claimed.push((origin.clone(), due));
                 }
             }
-            Ok::<_, ApiError>(claimed)
+            Ok::<_, StoreError>(claimed)
         };
         let claimed = parts.db.write(claim).await?;
         let mut under_way = self.under_way();

@@ -13,7 +13,8 @@ const LIST: &str = "SELECT id, team_id, name, hash, scopes, requests_per_minute,
     FROM api_keys WHERE team_id = $1 ORDER BY id";
 const INSERT: &str = "INSERT INTO api_keys (id, team_id, name, hash, scopes, requests_per_minute, created_at, expires_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const USED: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+const USED: &str =
+    "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
 const END: &str = "UPDATE api_keys SET expires_at = $3 WHERE team_id = $1 AND id = $2 AND revoked_at IS NULL \
     AND (expires_at IS NULL OR expires_at > $3)";
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = $3 WHERE team_id = $1 AND id = $2 AND revoked_at IS NULL";

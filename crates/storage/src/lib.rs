@@ -26,9 +26,9 @@ pub mod runs;
 #[doc(hidden)]
 pub mod sabotage;
 pub mod sandboxes;
+pub mod settings;
 #[cfg(test)]
 mod statements;
-pub mod settings;
 pub mod teams;
 pub mod webhooks;
 pub mod work;
@@ -54,4 +54,5 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] = &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];
+pub const MIGRATIONS: &[Migration] =
+    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];

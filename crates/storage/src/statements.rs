@@ -6,7 +6,10 @@ use domain::Timestamp;
 use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
-use crate::{agents, answers, api_keys, audit, builds, health, human_requests, journal, rates, runs, sabotage, sandboxes, settings, teams, webhooks, work};
+use crate::{
+    agents, answers, api_keys, audit, builds, health, human_requests, journal, rates, runs, sabotage, sandboxes,
+    settings, teams, webhooks, work,
+};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {

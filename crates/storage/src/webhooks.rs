@@ -28,13 +28,16 @@ macro_rules! claim {
     };
 }
 const CLAIM: Sql = Sql::pair(claim!("IN (", ")"), claim!("= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"));
-const FREE_ALL: &str = "UPDATE outbox SET claim = NULL, due_at = errand_now() WHERE state = 'due' AND claim IS NOT NULL";
+const FREE_ALL: &str =
+    "UPDATE outbox SET claim = NULL, due_at = errand_now() WHERE state = 'due' AND claim IS NOT NULL";
 const RUN: &str = "SELECT r.agent_id, r.build_id, r.webhook_url, g.url IS NOT NULL FROM runs r \
     LEFT JOIN gone g ON g.team_id = r.team_id AND g.url = r.webhook_url WHERE r.team_id = $1 AND r.id = $2";
 const ENTRY: &str = "SELECT body FROM journal WHERE run_id = $1 AND seq = $2";
 const BODY: &str = "UPDATE outbox SET body = $3 WHERE id = $1 AND claim = $2 AND body IS NULL";
-const LATER: &str = "UPDATE outbox SET claim = NULL, due_at = errand_now() + $3, outcome = $4 WHERE id = $1 AND claim = $2";
-const SETTLE: &str = "UPDATE outbox SET claim = NULL, state = $3, outcome = $4, settled_at = $5 WHERE id = $1 AND claim = $2";
+const LATER: &str =
+    "UPDATE outbox SET claim = NULL, due_at = errand_now() + $3, outcome = $4 WHERE id = $1 AND claim = $2";
+const SETTLE: &str =
+    "UPDATE outbox SET claim = NULL, state = $3, outcome = $4, settled_at = $5 WHERE id = $1 AND claim = $2";
 const GONE: &str = "INSERT INTO gone (team_id, url, at) VALUES ($1, $2, $3) ON CONFLICT (team_id, url) DO NOTHING";
 const NOT_GONE: &str = "DELETE FROM gone WHERE team_id = $1 AND url IN \
     (SELECT r.webhook_url FROM runs r JOIN outbox o ON o.team_id = r.team_id AND o.run_id = r.id WHERE o.team_id = $1 AND o.id = $2)";
@@ -44,9 +47,11 @@ const DEAD: &str = "SELECT o.id, o.run_id, o.seq, o.event, o.at, o.tries, o.outc
 const COUNT: &str = "SELECT count(*) FROM outbox WHERE team_id = $1 AND state = 'dead'";
 const REPLAY: &str = "UPDATE outbox SET state = 'due', due_at = errand_now(), tries = 0, settled_at = NULL \
     WHERE team_id = $1 AND id = $2 AND state = 'dead'";
-const SWEEP: &str = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_at <= $1 ORDER BY settled_at LIMIT $2)";
+const SWEEP: &str =
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_at <= $1 ORDER BY settled_at LIMIT $2)";
 const SECRETS: &str = "SELECT webhook_generation, webhook_old_until FROM teams WHERE id = $1";
-const ROTATE: &str = "UPDATE teams SET webhook_generation = webhook_generation + 1, webhook_old_until = $2 WHERE id = $1";
+const ROTATE: &str =
+    "UPDATE teams SET webhook_generation = webhook_generation + 1, webhook_old_until = $2 WHERE id = $1";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] =
@@ -130,7 +135,13 @@ pub async fn origins(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
 }
 
 /// Claims up to `most` rows that are due to an origin, for `lease_ms`.
-pub async fn claim(tx: &mut Tx<'_>, token: Uuid, lease_ms: u64, origin: &str, most: u32) -> Result<Vec<Due>, StoreError> {
+pub async fn claim(
+    tx: &mut Tx<'_>,
+    token: Uuid,
+    lease_ms: u64,
+    origin: &str,
+    most: u32,
+) -> Result<Vec<Due>, StoreError> {
     let lease_ms = i64::try_from(lease_ms).unwrap_or(i64::MAX);
     let rows = tx.rows(CLAIM, &params![token, lease_ms, origin, most]).await?;
     let mut all = Vec::with_capacity(rows.len());

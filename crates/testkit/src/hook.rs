@@ -99,7 +99,10 @@ impl Hook {
         self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many requests came to the path; all of these. Panics if they take too long.
+    /// Waits until so many requests came to the path; all of these.
+    ///
+    /// # Panics
+    /// When they take longer than half a minute.
     pub async fn until(&self, path: &str, count: usize) -> Vec<Received> {
         let began = Instant::now();
         loop {

@@ -204,7 +204,8 @@ async fn outbox(db: &Db) -> HashMap<RunId, BTreeSet<(u64, String)>> {
 async fn delivered(db: &Db) {
     let began = Instant::now();
     let due = "SELECT count(*) FROM outbox WHERE state = 'due'";
-    let left = async || db.read::<_, StoreError, _>(async |tx| tx.row(due, &[]).await).await.unwrap().unwrap().int(0).unwrap();
+    let left =
+        async || db.read::<_, StoreError, _>(async |tx| tx.row(due, &[]).await).await.unwrap().unwrap().int(0).unwrap();
     while left().await > 0 && began.elapsed() < DELIVERY {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -219,7 +220,8 @@ fn received(world: &World, outbox: &HashMap<RunId, BTreeSet<(u64, String)>>) -> 
     let rows = outbox.iter().flat_map(|(run, told)| told.iter().map(move |(seq, event)| (run, seq, event)));
     let wrong = rows.filter_map(|(run, seq, event)| {
         let bodies = bodies.remove(&format!("msg_{}_{seq}", run.0.simple())).unwrap_or_default();
-        (bodies.len() != 1).then(|| format!("{run}: outsiders got {event} ({seq}) as {} different bodies", bodies.len()))
+        (bodies.len() != 1)
+            .then(|| format!("{run}: outsiders got {event} ({seq}) as {} different bodies", bodies.len()))
     });
     let mut wrong: Vec<_> = wrong.collect();
     wrong.extend(bodies.into_keys().map(|id| format!("outsiders got {id}, which nobody wrote down")));

@@ -131,7 +131,17 @@ impl World {
             (0..plan.nodes).map(|node| Start { home: homes.join(format!("node-{node}")), ..first.clone() }).collect();
         let mut nodes: Vec<Option<Node>> = starts.iter().map(|start| Some(Node::spawn(start))).collect();
         nodes.iter_mut().flatten().for_each(|node| drop(node.up()));
-        Self { store, ledger, hook: hook.unwrap(), nodes, starts, lease_ms: plan.lease_ms, first, _model: model, _folder: folder }
+        Self {
+            store,
+            ledger,
+            hook: hook.unwrap(),
+            nodes,
+            starts,
+            lease_ms: plan.lease_ms,
+            first,
+            _model: model,
+            _folder: folder,
+        }
     }
 
     /// How a node would be started, for a world that began without.

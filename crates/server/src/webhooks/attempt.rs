@@ -9,7 +9,6 @@ use storage::webhooks::{Due, Then, finish, generations};
 use storage::{StoreError, Tx};
 
 use super::Deliveries;
-use crate::errors::ApiError;
 use crate::human_requests;
 
 /// The longest a try may take: less than a claim holds.
@@ -22,7 +21,7 @@ const PATIENCE: u64 = 24 * 60 * 60;
 const NOTES: u32 = 5;
 
 /// What is sent, the same at every try.
-pub(super) fn body(due: &Due) -> Result<String, ApiError> {
+pub(super) fn body(due: &Due) -> Result<String, StoreError> {
     let status = match due.event.as_str() {
         "human_request" => "waiting",
         "run_completed" => "completed",
@@ -39,23 +38,21 @@ pub(super) fn body(due: &Due) -> Result<String, ApiError> {
         seq: due.seq,
         human_request: due.request.clone().map(|request| human_requests::asked(request, due.at)),
     };
-    serde_json::to_string(&event).map_err(|error| ApiError::Internal(format!("a webhook: {error}")))
+    serde_json::to_string(&event).map_err(|error| StoreError::Corrupt { what: format!("a webhook: {error}") })
 }
 
 /// Makes the try and writes down what came of it.
 pub(super) async fn make(parts: &Deliveries, due: &Due) {
     faults::point("webhook.claimed");
-    let (then, outcome) = if due.gone {
-        (Then::Dead, "not sent: this URL has answered 410".to_owned())
-    } else {
-        send(parts, due).await
-    };
+    let (then, outcome) =
+        if due.gone { (Then::Dead, "not sent: this URL has answered 410".to_owned()) } else { send(parts, due).await };
     faults::point("webhook.sent");
     let (run, url) = (due.run, host(&due.url));
+    let event = &due.event;
     match then {
-        Then::Delivered => tracing::debug!(%run, event = due.event, url, "webhook delivered"),
-        Then::Later(ms) => tracing::info!(%run, event = due.event, url, outcome, again_in_ms = ms, "webhook not delivered"),
-        Then::Dead | Then::Gone => tracing::warn!(%run, event = due.event, url, outcome, "webhook given up"),
+        Then::Delivered => tracing::debug!(%run, event, url, "webhook delivered"),
+        Then::Later(ms) => tracing::info!(%run, event, url, outcome, again_in_ms = ms, "webhook not delivered"),
+        Then::Dead | Then::Gone => tracing::warn!(%run, event, url, outcome, "webhook given up"),
     }
     for _ in 0..NOTES {
         let (due, outcome, now) = (due.clone(), outcome.clone(), parts.ambient.now());

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use domain::Ambient;
 use domain::api_keys::{self, ApiKey};
 use serde_json::json;
 use storage::StoreError;

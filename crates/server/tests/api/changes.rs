@@ -1,6 +1,7 @@
 //! What is true of every request that changes something: sent twice it is done once, and each leaves one row in the audit log.
 
 use axum::body::Body;
+use domain::Ambient;
 use domain::audit::{BEGINNING, Entry};
 use domain::human_requests::{HumanRequest, Kind};
 use domain::runs::{Event, Status};

@@ -111,9 +111,8 @@ impl House {
     async fn add_team(&self, key: &str) -> TeamId {
         let now = self.ambient.now();
         let team = TeamId(self.ambient.id(now));
-        let added = self.app.db.write::<_, StoreError, _>(async move |tx| {
-            storage::teams::insert(tx, team, "team", now).await
-        });
+        let added =
+            self.app.db.write::<_, StoreError, _>(async move |tx| storage::teams::insert(tx, team, "team", now).await);
         added.await.expect("a team");
         self.add_key(ApiKey { team, ..self.new_key(key) }).await;
         team

@@ -1,5 +1,6 @@
 //! How many requests a key may make, and how the answers say so.
 
+use domain::Ambient;
 use domain::api_keys::ApiKey;
 use serde_json::json;
 

@@ -81,7 +81,9 @@ async fn a_minute_is_given_out_once_however_many_ask(engine: Engine) {
     let key = ApiKeyId(house.id());
     let take = |minute: i64, want: u32| {
         let db = house.db.clone();
-        tokio::spawn(async move { db.write(async move |tx| rates::take(tx, key, minute, want, 100).await).await.unwrap() })
+        tokio::spawn(
+            async move { db.write(async move |tx| rates::take(tx, key, minute, want, 100).await).await.unwrap() },
+        )
     };
     assert_eq!(take(7, 30).await.unwrap(), Share { got: 30, left: 70 });
     let takers: Vec<_> = (0..50).map(|_| take(7, 3)).collect();
