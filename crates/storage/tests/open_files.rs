@@ -1,6 +1,4 @@
 //! A process that may open no more files: that says nothing of its disk, and passes. Alone in its program, since the limit is the process's.
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
-
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
