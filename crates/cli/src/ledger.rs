@@ -19,6 +19,7 @@ struct Ledger {
 }
 
 /// The tools over the ledger that `ERRAND_FAULT_LEDGER` names.
+#[expect(clippy::disallowed_methods, reason = "the fault suite says where its ledger is")]
 pub(crate) fn tools() -> Option<Arc<dyn MoreTools>> {
     let url = environment("ERRAND_FAULT_LEDGER")?;
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().ok()?;

@@ -45,6 +45,7 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, NoClient> {
     builder.build().map_err(|error| NoClient(error.to_string()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "where models are is the operator's to say, not a user's")]
 fn builder() -> reqwest::ClientBuilder {
     // Installed once in a process; later attempts fail harmlessly.
     let _already = rustls::crypto::ring::default_provider().install_default();
