@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) quota: Quota,
     /// Section `[browsing]`.
     pub(crate) defaults: Defaults,
+    /// Section `[egress]`: what users' URLs may reach beside what is public.
+    pub(crate) egress: egress::Allow,
     /// Sections `[providers]`, `[models]`, `[models_default]`, and the vendors' variables.
     pub(crate) models: ModelSettings,
 }
@@ -96,6 +98,7 @@ struct File {
     database: DatabasePart,
     sandboxes: SandboxesPart,
     browsing: BrowsingPart,
+    egress: EgressPart,
     // Read again by `ModelSettings`, which knows what they may hold.
     #[serde(rename = "providers")]
     _providers: toml::Table,
@@ -152,6 +155,13 @@ struct BrowsingPart {
     model: String,
 }
 
+/// What is opened for the URLs that users give.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EgressPart {
+    allow: Vec<String>,
+}
+
 impl Default for ServerPart {
     fn default() -> Self {
         Self { listen: "127.0.0.1:8080".to_owned(), data_dir: "errand-data".into(), database_url: None, grace_secs: 20 }
@@ -173,7 +183,7 @@ impl Place {
 }
 
 impl Config {
-    /// Reads everything. `env` is where the vendors' variables come from.
+    /// Reads everything. `env` is where variables without a flag come from: the vendors', and `ERRAND_EGRESS_ALLOW`.
     pub(crate) fn load(
         place: &Place,
         listen: Option<String>,
@@ -215,6 +225,7 @@ impl Config {
             quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
+            egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,
             models: ModelSettings::read(&table, name, env)?,
         })
     }
@@ -257,10 +268,27 @@ mod tests {
             ("[limits]\noutput_bytes = 0", "limits.output_bytes"),
             ("[limits]\nwall_ms = 0", "limits.wall_ms"),
             ("[limits]\nmodel_tries = 0", "limits.model_tries"),
+            ("[egress]\nallow = [\"10.0.0.0/8\", \"10.0.0.1/8\"]", "egress.allow: item 2, `10.0.0.1/8`: "),
+            ("[egress]\nallow = \"10.0.0.0/8\"", "egress.allow"),
+            ("[egress]\ndeny = []", "egress"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.starts_with("errand.toml: ") && refusal.contains(told), "{refusal}");
         }
+    }
+
+    #[test]
+    fn what_is_opened_is_said_by_the_variable_or_else_the_file() {
+        let text = "[egress]\nallow = [\"10.0.0.0/8\", \"fd00::/8:9000\"]\n";
+        let opened = |ranges: Option<&str>| {
+            let env = |name: &str| ranges.filter(|_| name == "ERRAND_EGRESS_ALLOW").map(str::to_owned);
+            Config::read(text, "errand.toml", &Place::default(), None, &env).map(|config| config.egress.to_string())
+        };
+        assert_eq!(opened(None).unwrap(), "10.0.0.0/8, fd00::/8:9000");
+        assert_eq!(opened(Some("127.0.0.0/8:9000,192.168.1.7/32")).unwrap(), "127.0.0.0/8:9000, 192.168.1.7/32");
+        let refusal = opened(Some("127.0.0.0/8:9000,localhost:9000")).unwrap_err().to_string();
+        assert!(refusal.starts_with("ERRAND_EGRESS_ALLOW: item 2, `localhost:9000`: expected a network"), "{refusal}");
+        assert!(read("").unwrap().egress.is_empty());
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Doctor {
         match Config::load(&self.place, None, &environment) {
             Ok(config) => {
                 report.ok("configuration", "reads".to_owned());
+                report.ok("egress", opened(&config.egress));
                 let server = folder::look(&mut report, &config);
                 database::look(&mut report, &config, server).await;
             }
@@ -45,6 +46,16 @@ impl Doctor {
             report.shown(Paint::for_stdout())
         })?;
         Ok(ExitCode::from(u8::from(!well)))
+    }
+}
+
+/// What users' URLs may reach.
+fn opened(allow: &egress::Allow) -> String {
+    let public = "the URLs that users give may lead to public addresses by https";
+    if allow.is_empty() {
+        format!("{public}, nothing else")
+    } else {
+        format!("{public}, and to what is opened: {allow}")
     }
 }
 

@@ -61,6 +61,9 @@ impl Serve {
         crate::wire::install_tls();
         let mut signals = Signals::new()?;
         let mut config = Config::load(&self.place, self.listen, &environment)?;
+        if !config.egress.is_empty() {
+            tracing::info!("egress: opened {}", config.egress);
+        }
         let (listener, address) = listen(&config.listen).await?;
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;

@@ -1,6 +1,7 @@
 //! Which settings are refused, and in which words: by file and key or place, never with what may be a secret.
 
 use domain::limits::Limits;
+use egress::Allow;
 use storage::{Pooler, PostgresSettings};
 
 use super::Database;
@@ -32,6 +33,15 @@ pub(super) fn limits(limits: Limits, name: &str) -> anyhow::Result<Limits> {
     match numbers.iter().find(|(_, number)| *number == 0) {
         Some((key, _)) => anyhow::bail!("{name}: limits.{key}: expected at least 1, or no run could do anything"),
         None => Ok(limits),
+    }
+}
+
+/// What is opened for users' URLs. The variable stands in place of the file's list.
+pub(super) fn egress(listed: &[String], variable: Option<&str>, name: &str) -> anyhow::Result<Allow> {
+    match variable {
+        Some(ranges) => ranges.parse().map_err(|flaw| anyhow::anyhow!("ERRAND_EGRESS_ALLOW: {flaw}")),
+        None => Allow::read(listed.iter().map(String::as_str))
+            .map_err(|flaw| anyhow::anyhow!("{name}: egress.allow: {flaw}")),
     }
 }
 

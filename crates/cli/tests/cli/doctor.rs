@@ -62,9 +62,19 @@ fn a_healthy_server_is_found_well_and_nothing_is_changed() {
     let server = Server::start(&data);
     let (code, findings) = doctor(&data);
     assert_eq!((code, wrong(&findings)), (Some(0), vec![]));
-    for check in
-        ["configuration", "data folder", "modes", "server", "database", "journal", "pages", "schema", "jobs", "queues"]
-    {
+    for check in [
+        "configuration",
+        "egress",
+        "data folder",
+        "modes",
+        "server",
+        "database",
+        "journal",
+        "pages",
+        "schema",
+        "jobs",
+        "queues",
+    ] {
         assert!(findings.iter().any(|found| found.starts_with(&format!("ok {check}: "))), "{check}: {findings:?}");
     }
     server.terminate();

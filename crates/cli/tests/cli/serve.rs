@@ -185,6 +185,18 @@ fn settings_that_are_wrong_are_told_by_file_and_key() {
     assert!(refusal(&[], &[("ERRAND_CONFIG", "nowhere.toml")]).contains("nowhere.toml"));
     let told = refusal(&[], &[("ERRAND_DATABASE_URL", "mysql://me:secret@host/db")]);
     assert!(told.contains("sqlite:PATH") && !told.contains("secret"), "{told}");
+    let told = refusal(&[], &[("ERRAND_EGRESS_ALLOW", "10.0.0.0/8,10.0.0.0/33")]);
+    assert!(told.contains("ERRAND_EGRESS_ALLOW: item 2, `10.0.0.0/33`: `/33` is no length"), "{told}");
+}
+
+#[test]
+fn what_is_opened_for_users_urls_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let variables = [("ERRAND_EGRESS_ALLOW", "127.0.0.0/8:9000,10.0.0.0/8"), ("ERRAND_LOG", "info")];
+    let _server = Server::start_logging(&folder.path().join("data"), &variables, File::create(&log).unwrap());
+    let told = std::fs::read_to_string(log).unwrap();
+    assert!(told.contains("egress: opened 127.0.0.0/8:9000, 10.0.0.0/8"), "{told}");
 }
 
 #[test]
