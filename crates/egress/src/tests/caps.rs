@@ -101,6 +101,11 @@ async fn what_takes_too_long_is_cut_wherever_it_is() {
         assert!(matches!(cut, Error::TimedOut { .. }), "{name}: {cut}");
         assert!((Duration::from_millis(400)..Duration::from_secs(3)).contains(&took), "{name}: {took:?}");
     }
+    // What is there already is not given either, once the time is over.
+    let (_server, world) = world(|| answer("200 OK", "", "here")).await;
+    let reply = world.client.send(request(&world).total(Duration::from_millis(400))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(matches!(reply.bytes().await, Err(Error::TimedOut { .. })));
     // Whoever listens and never speaks TLS.
     let world = World::with(&tls_only, Policy::default(), Names(|_: &str| Ok(ips(&["1.1.1.1"]))));
     let url = world.client.policy().check("https://public.example/").unwrap();
