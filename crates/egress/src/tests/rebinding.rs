@@ -141,7 +141,7 @@ async fn nothing_forbidden_is_dialled_after_the_first_hop() {
     let mut tally = Tally::default();
     let mut racing = JoinSet::new();
     let mut race = |world: &World, url: String| {
-        let world = world.clone().patient(Duration::from_secs(3));
+        let world = world.clone().patient(Duration::from_secs(5));
         racing.spawn(async move { world.file(&url).await.map_err(|error| error.code()) });
     };
     (0..300).for_each(|number| race(&plain, format!("http://r{number}.example:8000/")));

@@ -62,7 +62,7 @@ pub(super) async fn inward(policy: Policy) -> Tally {
                 let world = World::with(&server, policy.clone(), Names(|name: &str| Ok(ips(addresses(name)))));
                 chains.push(async move {
                     // What is blocked takes all of it, so they go at once.
-                    let world = world.patient(Duration::from_secs(3));
+                    let world = world.patient(Duration::from_secs(5));
                     let told = world.file(&format!("https://public.example/{status}/{number}/{hops}")).await;
                     let told = told.map_or_else(|error| error.code(), |_| "an answer");
                     let dialled = world.dialled();

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::oracle::forbidden;
-use super::world::{Names, World, ips};
+use super::world::{Names, World, ips, opened};
 use crate::Policy;
 
 /// How the rows ended.
@@ -65,6 +65,41 @@ async fn what_only_looks_bad_leads_where_it_says() {
     }
 }
 
+/// What is opened is opened alone: not its neighbours, not its port elsewhere, not `http` elsewhere.
+#[tokio::test(start_paused = true)]
+async fn beside_what_is_opened_all_stays_closed() {
+    let world = World::empty(opened("10.0.0.0/8,127.0.0.0/8:9000,192.168.1.1/32:443"), Names(resolved));
+    for url in [
+        "http://public.example/",
+        "https://public.example:22/",
+        "http://public.example:9000/",
+        "http://11.0.0.0/",
+        "https://9.255.255.255/",
+        "https://8.8.8.8/",
+        "http://127.0.0.1:9001/",
+        "http://127.0.0.1/",
+        "http://192.168.1.1/",
+        "https://192.168.1.0/",
+        "http://[::1]:9000/",
+        "https://[64:ff9b::a00:1]/",
+        "https://[::10.0.0.1]/",
+        "http://router.example/",
+        "http://metadata.google.internal/",
+        "https://mixed.example:9000/",
+        // One of the addresses is opened, the other is not, or not for this.
+        "https://opened-and-closed.example/",
+        "http://opened-and-public.example/",
+        "https://opened-and-public.example:9000/",
+    ] {
+        assert_eq!(world.post(url).await.unwrap_err().code(), "blocked_address", "{url}");
+        assert_eq!(world.dialled(), [], "{url}");
+    }
+    for url in ["http://localhost:9000/", "http://user@10.0.0.1/", "http://10.0.0.1\\@b/", "ftp://10.0.0.1/"] {
+        assert_eq!(world.post(url).await.unwrap_err().code(), "invalid_url", "{url}");
+        assert_eq!(world.dialled(), [], "{url}");
+    }
+}
+
 fn resolved(name: &str) -> io::Result<Vec<IpAddr>> {
     let inward = INWARD.iter().find(|(known, _)| *known == name);
     match inward {
@@ -117,6 +152,8 @@ const INWARD: &[(&str, &[&str])] = &[
     ("mixed-first.example", &["127.0.0.1", "93.184.215.14"]),
     ("mixed-six.example", &["2606:4700::1111", "10.0.0.1"]),
     ("mixed-families.example", &["93.184.215.14", "::ffff:10.0.0.1"]),
+    ("opened-and-closed.example", &["10.0.0.1", "127.0.0.1"]),
+    ("opened-and-public.example", &["10.0.0.1", "93.184.215.14"]),
     ("hundred.example", &["hundred"]),
     ("none.example", &["none"]),
     ("fails.example", &["fails"]),

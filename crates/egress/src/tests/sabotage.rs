@@ -36,6 +36,7 @@ async fn the_table_turns_red() {
     for sabotage in [Sabotage::NamesOnly, Sabotage::FirstAddressOnly] {
         let tally = refused::walk(Policy::default().sabotaged(sabotage)).await;
         assert!(tally.forbidden > 0 && !tally.wrong.is_empty(), "{sabotage:?}: {tally:?}");
+        println!("{sabotage:?}: {} forbidden dials, {} wrong rows", tally.forbidden, tally.wrong.len());
     }
 }
 
@@ -44,6 +45,7 @@ async fn the_races_turn_red() {
     for sabotage in [Sabotage::NamesOnly, Sabotage::FirstAddressOnly, Sabotage::ResolveAgain] {
         let tally = rebinding::without_a_server(|| Policy::default().sabotaged(sabotage), 60).await;
         assert!(tally.forbidden > 0, "{sabotage:?}: {tally:?}");
+        println!("{sabotage:?}: {tally:?}");
     }
 }
 
@@ -51,6 +53,7 @@ async fn the_races_turn_red() {
 async fn the_redirects_turn_red() {
     let tally = redirects::inward(Policy::default().sabotaged(Sabotage::NamesOnly)).await;
     assert!(tally.forbidden > 0, "{tally:?}");
+    println!("NamesOnly: {} forbidden dials after redirects", tally.forbidden);
 }
 
 #[test]

@@ -150,6 +150,17 @@ async fn the_server_itself_stays_closed_whatever_is_opened() {
     }
 }
 
+/// Nobody that this machine trusts vouches for the test's server.
+#[tokio::test]
+async fn the_real_parts_refuse_a_certificate_that_nobody_vouches_for() {
+    let server = super::server::Server::start(&["127.0.0.1"], |_| super::server::answer("200 OK", "", "here")).await;
+    let client = Client::new(opened("127.0.0.0/8")).unwrap();
+    let url = client.policy().check(&format!("https://{}/", server.address)).unwrap();
+    let refused = client.send(Request::new(Method::GET, url)).await.unwrap_err();
+    assert!(refused.code() == "tls_failed" && refused.to_string().contains("certificate"), "{refused}");
+    assert_eq!(server.seen().len(), 0);
+}
+
 /// The parts that are used in earnest, on this machine.
 #[tokio::test]
 async fn the_real_parts_reach_this_machine_when_it_is_opened() {

@@ -199,5 +199,7 @@ async fn who_is_silent_leaves_time_for_the_next() {
     let client = crate::Client::with_parts(crate::Policy::default(), parts);
     let url = client.policy().check("https://many.example.com/").unwrap();
     let request = crate::Request::new(crate::Method::GET, url).connect(std::time::Duration::from_secs(2));
+    let begun = std::time::Instant::now();
     assert_eq!(client.send(request).await.unwrap().status().as_u16(), 200);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
 }
