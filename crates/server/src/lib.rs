@@ -1,24 +1,28 @@
 //! # server
 //!
-//! **Holds** HTTP in and out: the routes of the v1 API and its two extensions, authentication, strict reading of what comes in, and the one
+//! **Holds** HTTP in and out: the routes of the v1 API and its extensions, their documentation, authentication, strict reading of what comes in, and the one
 //! table from errors to status codes.
 //!
 //! **May** authenticate, translate, answer; commit a new row or an entry of a run's inbox, and ring the bell. **May not** change a run, call a
 //! model, or know the rooms `agent` and `engine`.
 //!
-//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun. `auth.rs` says who may enter, `errors.rs` how it
+//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun, and to what is said of it under `operations/`, of which
+//! `openapi.rs` makes the API's document. `auth.rs` says who may enter, `errors.rs` how it
 //! looks when something is wrong.
 
 mod agents;
 mod auth;
 mod body;
 mod builds;
+mod documentation;
 mod edge;
 mod errors;
 mod events;
 mod health;
 mod human_requests;
 mod messages;
+mod openapi;
+mod operations;
 mod path;
 mod query;
 mod router;
@@ -40,6 +44,7 @@ use storage::{Bell, Db, Tx, work};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+pub use crate::documentation::{older_openapi_document, openapi_document};
 use crate::errors::ApiError;
 
 /// How long requests that are under way may go on once the server was told to stop.
