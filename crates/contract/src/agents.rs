@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::builds::{Build, NewBuild};
 use crate::{fields, shapes};
 
-/// Body of `POST /v1/agents`. Closed; without `build` the agent is created bare.
+/// Body of `POST /v1/agents`. Without `build` the agent is created bare.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateAgent {
-    /// At least one character; kept exactly as sent and not unique.
+    /// At least one character; kept exactly as sent. It need not be unique.
     #[serde(deserialize_with = "fields::filled")]
     #[schemars(length(min = 1))]
     pub name: String,
@@ -26,15 +26,15 @@ pub struct CreateAgent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Agent {
-    /// UUID.
+    /// The agent's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// As submitted.
+    /// As it was sent.
     pub name: String,
-    /// RFC 3339, UTC, milliseconds, `Z`. Never null, although one reading of the schema allows it.
+    /// When it was created: RFC 3339, UTC, milliseconds, `Z`. Never null from Errand.
     #[schemars(schema_with = "shapes::loose_time")]
     pub created_at: String,
-    /// Same format as `created_at`.
+    /// When it last changed, in the same format.
     #[schemars(schema_with = "shapes::loose_time")]
     pub updated_at: String,
 }
@@ -45,7 +45,7 @@ pub struct Agent {
 pub struct AgentAnswer {
     /// The agent.
     pub agent: Agent,
-    /// Its latest build; the key is absent while there is none, because null would be invalid.
+    /// Its newest build. The key is absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Build")]
     pub build: Option<Build>,
@@ -72,7 +72,7 @@ pub struct AgentPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct AgentRef {
-    /// UUID.
+    /// The agent's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
 }

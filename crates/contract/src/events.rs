@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// The envelope around one journal entry.
+/// One entry of the journal of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Event {
@@ -22,13 +22,13 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
-    /// UUID of the run.
+    /// The run.
     #[schemars(extend("format" = "uuid"))]
     pub run_id: String,
     /// RFC 3339, UTC, milliseconds, `Z`: when the entry was committed.
     #[schemars(extend("format" = "date-time"))]
     pub timestamp: String,
-    /// What belongs to this kind of event: the JSON text of the journal, passed on unparsed.
+    /// What belongs to this kind of event.
     #[schemars(with = "Map<String, Value>")]
     pub data: Box<RawValue>,
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fields;
 
-/// Body of `POST /v1/runs/{run_id}/human-requests/{request_id}/respond`. Closed; both keys are
-/// optional by schema, and neither may be null.
+/// Body of `POST /v1/runs/{run_id}/human-requests/{request_id}/respond`: one of the two keys,
+/// whichever fits what was asked. Neither may be null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
@@ -28,7 +28,7 @@ pub struct Respond {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct HumanRequest {
-    /// UUID.
+    /// The request's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
     /// One line.
@@ -40,7 +40,7 @@ pub struct HumanRequest {
     /// What kind of answer is expected.
     #[serde(rename = "type")]
     pub kind: HumanRequestKind,
-    /// The questions of a [`HumanRequestKind::Question`].
+    /// What is asked, if it is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<Question>")]
     pub questions: Option<Vec<Question>>,
@@ -100,10 +100,10 @@ pub struct RespondAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct AnsweredRequest {
-    /// UUID.
+    /// The request's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// UUID of the run that asked.
+    /// The run that asked.
     #[schemars(extend("format" = "uuid"))]
     pub run_id: String,
     /// One line.

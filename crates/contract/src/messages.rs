@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::fields;
 
-/// Body of `POST /v1/runs/{run_id}/messages`. Closed.
+/// Body of `POST /v1/runs/{run_id}/messages`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostMessage {
@@ -25,10 +25,10 @@ pub struct PostMessage {
 pub struct Message {
     /// Stable: an entry once shown keeps its id and its place.
     pub id: String,
-    /// For example `text`, `tool_call` or `tool_result`; an open vocabulary.
+    /// `text`, `tool_call`, `tool_result`, `human_request` or `system`; more may come.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `user`, `assistant` or `tool` for what they say; an open vocabulary.
+    /// `user`, `assistant`, `tool` or `system`; more may come.
     pub role: String,
     /// RFC 3339, UTC, milliseconds, `Z`.
     pub timestamp: String,

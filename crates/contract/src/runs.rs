@@ -13,11 +13,11 @@ use crate::{fields, shapes};
 pub const STATUSES: [&str; 8] =
     ["not_started", "pending", "starting", "running", "waiting", "completed", "failed", "interrupted"];
 
-/// Body of `POST /v1/runs`. Closed; an optional key may be left out but not null.
+/// Body of `POST /v1/runs`. An optional key may be left out but not null.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRun {
-    /// UUID of the agent whose latest build is executed.
+    /// The agent whose newest build is executed.
     #[serde(deserialize_with = "fields::uuid")]
     #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
@@ -25,11 +25,11 @@ pub struct CreateRun {
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub message: Option<String>,
-    /// A sandbox made beforehand; opaque text, not a UUID by contract.
+    /// A sandbox made beforehand.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub sandbox_id: Option<String>,
-    /// Where to report what happens to the run. Whether it is a usable URL is judged by the domain.
+    /// Where to report what happens to the run: an absolute http or https URL.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "uri"))]
     pub webhook_url: Option<String>,
@@ -39,13 +39,13 @@ pub struct CreateRun {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Run {
-    /// UUID.
+    /// The run's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// UUID.
+    /// The agent whose build it executes.
     #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
-    /// UUID of the build the run is pinned to.
+    /// The build that it is pinned to.
     #[schemars(extend("format" = "uuid"))]
     pub build_id: String,
     /// `pending`, `starting`, `running`, `waiting`, `completed`, `failed` or `interrupted`.
@@ -78,7 +78,7 @@ pub struct RunAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct RunDetail {
-    /// The run. Nullable by schema, always present from Errand.
+    /// The run. The schema lets it be null; from Errand it never is.
     #[schemars(with = "Option<Run>")]
     pub run: Run,
     /// What the run waits for a person to say; the key is absent when it waits for nobody.
@@ -90,22 +90,22 @@ pub struct RunDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct RunRow {
-    /// UUID.
+    /// The run's id.
     #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// RFC 3339, UTC, milliseconds, `Z`.
+    /// When it was asked for.
     #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
-    /// Same format.
+    /// When anything about it last changed.
     #[schemars(extend("format" = "date-time"))]
     pub updated_at: String,
-    /// Same format; null until a worker has taken the run.
+    /// Null until a worker has taken the run.
     #[schemars(extend("format" = "date-time"))]
     pub started_at: Option<String>,
-    /// Same format; null until the run has ended.
+    /// Null until the run has ended.
     #[schemars(extend("format" = "date-time"))]
     pub completed_at: Option<String>,
-    /// As in [`Run`].
+    /// As in [`Run`]; `not_started` never comes from Errand.
     #[schemars(extend("enum" = STATUSES))]
     pub status: String,
     /// As in [`Run`].
@@ -115,28 +115,28 @@ pub struct RunRow {
     /// Counts the runs of the team from 1.
     #[schemars(with = "f64")]
     pub run_number: u64,
-    /// UUID.
+    /// The agent whose build it executes.
     #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
     /// The agent's name.
     pub agent_name: String,
-    /// UUID.
+    /// The build that it is pinned to.
     #[schemars(extend("format" = "uuid"))]
     pub build_id: String,
-    /// UUID of the person who started the run; null when it was not a person.
+    /// The person who started the run; null when it was not a person.
     #[schemars(extend("format" = "uuid"))]
     pub user_id: Option<String>,
-    /// UUID.
+    /// The case that it works on.
     #[schemars(extend("format" = "uuid"))]
     pub case_queue_item_id: Option<String>,
-    /// UUID.
+    /// The queue of that case.
     #[schemars(extend("format" = "uuid"))]
     pub case_queue_id: Option<String>,
     /// Name of that queue.
     pub case_queue_name: Option<String>,
     /// Title of that case.
     pub case_title: Option<String>,
-    /// Same format as `created_at`; until when the case is put off.
+    /// Until when the case is put off.
     #[schemars(extend("format" = "date-time"))]
     pub postponed_to: Option<String>,
     /// How many messages people have sent to the run.

@@ -13,7 +13,7 @@ pub const WORKSPACE: &str = "/workspace";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct SandboxAnswer {
-    /// Opaque text; clients must not rely on its form.
+    /// Names the sandbox. Its form means nothing.
     pub sandbox_id: String,
     /// RFC 3339, UTC, milliseconds, `Z`.
     pub expires_at: String,

@@ -29,7 +29,12 @@ pub(super) fn line(text: &str) -> String {
 /// Paragraphs of such text.
 pub(super) fn prose(text: &str) -> String {
     let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.is_empty());
-    paragraphs.map(|paragraph| format!("<p>{}</p>\n", line(&paragraph.replace('\n', " ")))).collect()
+    each(paragraphs, |paragraph| format!("<p>{}</p>\n", line(&paragraph.replace('\n', " "))))
+}
+
+/// The HTML of each item, one after the other.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, html: impl Fn(T) -> String) -> String {
+    items.into_iter().map(html).collect()
 }
 
 /// A block of code with a heading, which the script gives a button to copy it.
@@ -42,13 +47,13 @@ pub(super) fn table(heads: &[&str], rows: &[String]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heads: String = heads.iter().map(|head| format!("<th>{}</th>", escaped(head))).collect();
+    let heads = each(heads, |head| format!("<th>{}</th>", escaped(head)));
     format!("<table><thead><tr>{heads}</tr></thead><tbody>\n{}</tbody></table>\n", rows.concat())
 }
 
 /// A row of cells that are HTML already.
 pub(super) fn row(cells: &[&str]) -> String {
-    let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+    let cells = each(cells, |cell| format!("<td>{cell}</td>"));
     format!("<tr>{cells}</tr>\n")
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::html::{code, escaped, line, prose, row, table};
+use super::html::{code, each, escaped, line, prose, row, table};
 use super::shapes::{described, kind, link, shape};
 use crate::openapi::curl;
 use crate::operations::{Chapter, Entry, STATUSES};
@@ -15,7 +15,7 @@ const SETUP: &str = "export ERRAND_BASE_URL=http://127.0.0.1:8080\nexport ERRAND
 pub(super) fn page(entries: &[Entry], document: &Value, style: &str, script: &str) -> String {
     let chapters = Chapter::ALL.map(|chapter| {
         let of_it = entries.iter().filter(|entry| entry.operation.chapter == chapter);
-        let operations: String = of_it.map(|entry| operation(entry, document)).collect();
+        let operations = each(of_it, |entry| operation(entry, document));
         let title = chapter.title();
         format!(
             "<section class=\"chapter\" id=\"{title}\"><h2>{title}</h2>{}{operations}</section>\n",
@@ -41,16 +41,14 @@ pub(super) fn page(entries: &[Entry], document: &Value, style: &str, script: &st
 fn menu(entries: &[Entry]) -> String {
     let chapter = |chapter: Chapter| {
         let of_it = entries.iter().filter(|entry| entry.operation.chapter == chapter);
-        let items: String = of_it
-            .map(|entry| {
-                format!(
-                    "<li><a href=\"#{id}\"><span>{summary}</span> <b class=\"{method}\">{method}</b></a></li>\n",
-                    id = entry.operation.id,
-                    summary = escaped(entry.operation.summary),
-                    method = entry.method,
-                )
-            })
-            .collect();
+        let items = each(of_it, |entry| {
+            format!(
+                "<li><a href=\"#{id}\"><span>{summary}</span> <b class=\"{method}\">{method}</b></a></li>\n",
+                id = entry.operation.id,
+                summary = escaped(entry.operation.summary),
+                method = entry.method,
+            )
+        });
         format!("<h4><a href=\"#{0}\">{0}</a></h4><ul>\n{items}</ul>\n", chapter.title())
     };
     let more = "<h4>More</h4><ul><li><a href=\"#errors\"><span>Errors</span></a></li><li><a href=\"#schemas\"><span>Schemas</span></a></li></ul>\n";
@@ -101,12 +99,13 @@ fn parameters(published: &Value) -> String {
     let rows: Vec<_> = parameters
         .map(|parameter| {
             let text = |key: &str| escaped(parameter[key].as_str().unwrap_or_default());
-            let optional = if parameter["required"] == true { "" } else { " <span class=\"optional\">optional</span>" };
+            let optional = if parameter["required"] == true { "" } else { ", optional" };
+            let place = format!(" <span class=\"optional\">{}{optional}</span>", text("in"));
             let told = line(parameter["description"].as_str().unwrap_or_default()) + &described(&parameter["schema"]);
-            row(&[&format!("<code>{}</code>{optional}", text("name")), &text("in"), &kind(&parameter["schema"]), &told])
+            row(&[&format!("<code>{}</code>{place}", text("name")), &kind(&parameter["schema"]), &told])
         })
         .collect();
-    let table = table(&["Parameter", "In", "Value", ""], &rows);
+    let table = table(&["Parameter", "Value", ""], &rows);
     if table.is_empty() { table } else { format!("<h5>Parameters</h5>{table}") }
 }
 
@@ -114,8 +113,8 @@ fn body(published: &Value, document: &Value) -> String {
     let content = published["requestBody"]["content"].as_object().into_iter().flatten();
     let told = content.map(|(kind_of, carried)| {
         let (schema, name) = followed(&carried["schema"], document);
-        let name = name.map(|name| format!(", {}", link(name))).unwrap_or_default();
-        format!("<p><code>{}</code>{name}</p>{}", escaped(kind_of), shape(schema))
+        let name = name.map(|name| format!("{} ", link(name))).unwrap_or_default();
+        format!("<p>{name}<code>{}</code></p>{}", escaped(kind_of), shape(schema))
     });
     let told: String = told.collect();
     if told.is_empty() { told } else { format!("<h5>Body</h5>{told}") }
@@ -132,7 +131,7 @@ fn answers(published: &Value) -> String {
                 .map(|(kind_of, carried)| {
                     let event = &carried["x-errand-event"];
                     let schema = if event.is_object() { event } else { &carried["schema"] };
-                    format!("<code>{}</code>, {}", escaped(kind_of), kind(schema))
+                    format!("{} <code>{}</code>", kind(schema), escaped(kind_of))
                 })
                 .collect();
             format!("<p><b class=\"status\">{status}</b> {}</p>\n", told.join(" or "))
@@ -164,13 +163,11 @@ fn errors() -> String {
 
 fn schemas(document: &Value) -> String {
     let all = document["components"]["schemas"].as_object().into_iter().flatten();
-    let told: String = all
-        .map(|(name, schema)| {
-            let text = prose(schema["description"].as_str().unwrap_or_default());
-            let name = escaped(name);
-            format!("<section class=\"schema\" id=\"schema-{name}\"><h3>{name}</h3>{text}{}</section>\n", shape(schema))
-        })
-        .collect();
+    let told = each(all, |(name, schema)| {
+        let text = prose(schema["description"].as_str().unwrap_or_default());
+        let name = escaped(name);
+        format!("<section class=\"schema\" id=\"schema-{name}\"><h3>{name}</h3>{text}{}</section>\n", shape(schema))
+    });
     format!("<section class=\"chapter\" id=\"schemas\"><h2>Schemas</h2>\n{told}</section>\n")
 }
 

@@ -98,7 +98,10 @@ fn fields(schema: &Value) -> String {
 pub(super) fn described(schema: &Value) -> String {
     let default = match &schema["default"] {
         Value::Null => String::new(),
-        default => format!(" <span class=\"optional\">default <code>{}</code></span>", escaped(&default.to_string())),
+        default => {
+            let text = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            format!(" <span class=\"optional\">default <code>{}</code></span>", escaped(&text))
+        }
     };
     line(&told(schema).replace("\n\n", " ")) + &default
 }

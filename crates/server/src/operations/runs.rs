@@ -10,7 +10,8 @@ use super::{Chapter, Operation, Parameter};
 pub(crate) fn start() -> Operation {
     const TEXT: &str = "Accepts a run on the agent's newest build and answers at once; nothing of it is done yet. A run without a \
         `sandbox_id` gets a sandbox of its own, so that the files it writes can be fetched.\n\n\
-        `message` is what the run is told beside its build's config. An agent without a build cannot run: `agent_has_no_build`.";
+        `message` is what the run is told beside its build's config. An agent without a build cannot run: `agent_has_no_build`. \
+        `webhook_url` is checked and kept; it is not called yet.";
     Operation::of::<RunAnswer>("run.start", Chapter::Runs, "Start a run", TEXT)
         .takes::<CreateRun>()
         .creates()
