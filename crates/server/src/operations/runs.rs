@@ -99,8 +99,8 @@ fn filters() -> [Parameter; 12] {
         query("agent_id", uuid(), id(), "Only runs of this agent."),
         query("user_id", uuid(), id(), "Finds nothing: runs here have no user."),
         query("case_queue_id", uuid(), id(), "Finds nothing: there are no case queues."),
-        query("source", text(), "api".into(), "Only runs that were started from here."),
-        query("search", text(), "invoices".into(), "Only runs whose title has this text."),
+        query("source", text(), "api".into(), "Only runs that were started from here. At most 1,000 characters."),
+        query("search", text(), "invoices".into(), "Only runs whose title has this text. At most 1,000 characters."),
         query("has_issues", one_of(&["true", "false"]), "false".into(), "`true` finds nothing, `false` everything."),
         query("issue_severity", one_of(&SEVERITIES), "low".into(), "Finds nothing: there are no evaluations."),
         query(
