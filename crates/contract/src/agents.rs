@@ -2,63 +2,78 @@
 //!
 //! No rule lives here; the longest allowed name, for example, is the domain's business.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::builds::{Build, NewBuild};
-use crate::fields;
+use crate::{fields, shapes};
 
-/// Body of `POST /v1/agents`. Closed; without `build` the agent is created bare.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Body of `POST /v1/agents`. Without `build` the agent is created bare.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateAgent {
-    /// At least one character; kept exactly as sent and not unique.
+    /// At least one character; kept exactly as sent. It need not be unique.
     #[serde(deserialize_with = "fields::filled")]
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The first build. May be left out, may not be null.
     #[serde(default, deserialize_with = "fields::given_object", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NewBuild")]
     pub build: Option<NewBuild>,
 }
 
 /// An agent as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Agent {
-    /// UUID.
+    /// The agent's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// As submitted.
+    /// As it was sent.
     pub name: String,
-    /// RFC 3339, UTC, milliseconds, `Z`. Never null, although one reading of the schema allows it.
+    /// When it was created: RFC 3339, UTC, milliseconds, `Z`. Never null from Errand.
+    #[schemars(schema_with = "shapes::loose_time")]
     pub created_at: String,
-    /// Same format as `created_at`.
+    /// When it last changed, in the same format.
+    #[schemars(schema_with = "shapes::loose_time")]
     pub updated_at: String,
 }
 
 /// Answer of `POST /v1/agents` (201) and `GET /v1/agents/{agent_id}` (200).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct AgentAnswer {
     /// The agent.
     pub agent: Agent,
-    /// Its latest build; the key is absent while there is none, because null would be invalid.
+    /// Its newest build. The key is absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Build")]
     pub build: Option<Build>,
 }
 
 /// Answer of `GET /v1/agents`, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct AgentPage {
     /// At most `limit` agents.
     pub agents: Vec<Agent>,
     /// All agents that the key may see, on whatever page.
+    #[schemars(with = "f64")]
     pub total: u64,
     /// The page size in effect.
+    #[schemars(with = "f64")]
     pub limit: u32,
     /// How many agents were skipped.
+    #[schemars(with = "f64")]
     pub offset: u64,
 }
 
 /// An agent reduced to its id, as `POST /v1/builds` answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct AgentRef {
-    /// UUID.
+    /// The agent's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
 }
 

@@ -4,67 +4,84 @@
 //! written, and what is stored goes out without being parsed again. What it may say is the
 //! domain's business.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::agents::AgentRef;
+use crate::configs::Config;
 use crate::fields;
 
-/// The first build inside `POST /v1/agents`. Closed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The first build of an agent, inside `POST /v1/agents`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBuild {
     /// At least one character; kept exactly as sent.
     #[serde(deserialize_with = "fields::filled")]
+    #[schemars(length(min = 1))]
     pub name: String,
-    /// The text of a JSON object, verbatim.
+    /// What the agent is to do and with what; see `Config`. It is kept exactly as sent, too.
     #[serde(deserialize_with = "fields::object_text")]
+    #[schemars(with = "Map<String, Value>")]
     pub config: Box<RawValue>,
 }
 
-/// Body of `POST /v1/builds`. Closed, everything required.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Body of `POST /v1/builds`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBuild {
-    /// UUID of the agent that gets the build.
+    /// The agent that gets the build.
     #[serde(deserialize_with = "fields::uuid")]
+    #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
     /// At least one character; kept exactly as sent.
     #[serde(deserialize_with = "fields::filled")]
+    #[schemars(length(min = 1))]
     pub name: String,
-    /// The text of a JSON object, verbatim.
+    /// What the agent is to do and with what; see `Config`. It is kept exactly as sent, too.
     #[serde(deserialize_with = "fields::object_text")]
+    #[schemars(with = "Map<String, Value>")]
     pub config: Box<RawValue>,
 }
 
-/// A build as the API shows it. The schema lets some of these be null; Errand never uses that.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A build as the API shows it. Errand never makes any of these null.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Build {
-    /// UUID.
+    /// The build's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// UUID of the agent it belongs to.
+    /// The agent it belongs to.
+    #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
-    /// As submitted.
+    /// As it was sent.
     pub name: String,
-    /// The normalised config, JSON text that is valid against the response schema.
+    /// The config, normalised.
+    #[schemars(with = "Option<Config>")]
     pub config: Box<RawValue>,
     /// 1, 2, 3 … per agent, without gaps.
+    #[schemars(with = "Option<f64>")]
     pub revision_number: u64,
-    /// RFC 3339, UTC, milliseconds, `Z`.
+    /// When it was created: RFC 3339, UTC, milliseconds, `Z`.
+    #[schemars(with = "Option<String>")]
     pub created_at: String,
-    /// Same format as `created_at`.
+    /// The same time: a build never changes.
+    #[schemars(with = "Option<String>")]
     pub updated_at: String,
 }
 
 /// Answer of `GET /v1/builds/{build_id}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct BuildAnswer {
     /// The build.
     pub build: Build,
 }
 
 /// Answer of `POST /v1/builds` (201): here, unlike elsewhere, the agent is only its id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct NewBuildAnswer {
     /// The build just made.
     pub build: Build,
@@ -73,15 +90,19 @@ pub struct NewBuildAnswer {
 }
 
 /// Answer of `GET /v1/agents/{agent_id}/builds`, highest revision first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct BuildPage {
     /// At most `limit` builds.
     pub builds: Vec<Build>,
     /// All builds of the agent.
+    #[schemars(with = "f64")]
     pub total: u64,
     /// The page size in effect.
+    #[schemars(with = "f64")]
     pub limit: u32,
     /// How many builds were skipped.
+    #[schemars(with = "f64")]
     pub offset: u64,
 }
 

@@ -3,15 +3,18 @@
 //! It is closed and small by contract: a request id or further detail goes into headers. Which
 //! status goes with which code is written down in the server, in one place.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The error body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ErrorBody {
     /// A stable snake_case code, for programs.
     pub error: String,
     /// What was wrong, where, and what to do, for the person who sent the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub message: Option<String>,
 }
 

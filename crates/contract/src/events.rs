@@ -7,22 +7,29 @@
 //! name is [`Event::kind`], the data line is the [`Event`] itself as JSON. `Last-Event-ID` resumes after
 //! that seq, and the stream ends when the run has. What the kinds mean belongs to the domain.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-/// The envelope around one journal entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// One entry of the journal of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Event {
     /// Position in the journal of this run: 1, 2, 3 … without gaps.
+    #[schemars(range(min = 1))]
     pub seq: u64,
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
-    /// UUID of the run.
+    /// The run.
+    #[schemars(extend("format" = "uuid"))]
     pub run_id: String,
     /// RFC 3339, UTC, milliseconds, `Z`: when the entry was committed.
+    #[schemars(extend("format" = "date-time"))]
     pub timestamp: String,
-    /// What belongs to this kind of event: the JSON text of the journal, passed on unparsed.
+    /// What belongs to this kind of event.
+    #[schemars(with = "Map<String, Value>")]
     pub data: Box<RawValue>,
 }
 

@@ -4,27 +4,32 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fields;
 
-/// Body of `POST /v1/runs/{run_id}/human-requests/{request_id}/respond`. Closed; both keys are
-/// optional by schema, and neither may be null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of `POST /v1/runs/{run_id}/human-requests/{request_id}/respond`: one of the two keys,
+/// whichever fits what was asked. Neither may be null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
     /// The decision on an approval.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub approved: Option<bool>,
     /// The answers to questions, each under the text of its question.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub answers: Option<BTreeMap<String, String>>,
 }
 
 /// What a waiting run asks, as `GET /v1/runs/{run_id}` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct HumanRequest {
-    /// UUID.
+    /// The request's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
     /// One line.
     pub title: String,
@@ -35,13 +40,14 @@ pub struct HumanRequest {
     /// What kind of answer is expected.
     #[serde(rename = "type")]
     pub kind: HumanRequestKind,
-    /// The questions of a [`HumanRequestKind::Question`].
+    /// What is asked, if it is a question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Question>")]
     pub questions: Option<Vec<Question>>,
 }
 
 /// The two things that a run can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HumanRequestKind {
     /// Answered with `approved`.
@@ -51,44 +57,54 @@ pub enum HumanRequestKind {
 }
 
 /// One question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Question {
     /// Its text, which is also the key of its answer.
     pub question: String,
     /// A word or two to put above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub header: Option<String>,
     /// Answers to choose from; without them any text will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Choice>")]
     pub options: Option<Vec<Choice>>,
     /// Whether several options may be chosen, then separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub multi_select: Option<bool>,
 }
 
 /// One answer to choose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Choice {
     /// The text of the answer.
     pub label: String,
     /// What choosing it means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub description: Option<String>,
 }
 
 /// Answer of the respond operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct RespondAnswer {
     /// The request with what was said to it.
     pub human_request: AnsweredRequest,
 }
 
 /// A request that has been answered. Times are RFC 3339, UTC, milliseconds, `Z`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct AnsweredRequest {
-    /// UUID.
+    /// The request's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// UUID of the run that asked.
+    /// The run that asked.
+    #[schemars(extend("format" = "uuid"))]
     pub run_id: String,
     /// One line.
     pub title: String,

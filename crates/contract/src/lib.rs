@@ -3,6 +3,9 @@
 //! **Holds** the request and response shapes, the error body, pages and their limits, the
 //! envelope of a run's events, and the strict reading of JSON bodies.
 //!
+//! Each shape also yields its JSON Schema, from which the server makes the API's document; the doc
+//! comments of shapes and fields are what readers of that document see.
+//!
 //! **May** name things, give defaults, and check what the published schema itself states (closed
 //! objects, non-empty names, UUID spelling, ranges of query parameters).
 //!
@@ -17,6 +20,7 @@
 
 pub mod agents;
 pub mod builds;
+pub mod configs;
 pub mod errors;
 pub mod events;
 mod fields;
@@ -25,5 +29,6 @@ pub mod messages;
 pub mod pages;
 pub mod runs;
 pub mod sandboxes;
+mod shapes;
 pub mod strict_json;
 pub mod webhooks;

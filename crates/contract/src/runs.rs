@@ -3,37 +3,50 @@
 //! A status is text here; the states and their order belong to the domain. The filters of the list
 //! are in [`crate::pages`], the transcript in [`crate::messages`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fields;
 use crate::human_requests::HumanRequest;
+use crate::{fields, shapes};
 
-/// Body of `POST /v1/runs`. Closed; an optional key may be left out but not null.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Every status that a run in a list may have. `not_started` is the published schema's; no run here ever is.
+pub const STATUSES: [&str; 8] =
+    ["not_started", "pending", "starting", "running", "waiting", "completed", "failed", "interrupted"];
+
+/// Body of `POST /v1/runs`. An optional key may be left out but not null.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRun {
-    /// UUID of the agent whose latest build is executed.
+    /// The agent whose newest build is executed.
     #[serde(deserialize_with = "fields::uuid")]
+    #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
     /// A first user message for this run only.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub message: Option<String>,
-    /// A sandbox made beforehand; opaque text, not a UUID by contract.
+    /// A sandbox made beforehand.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub sandbox_id: Option<String>,
-    /// Where to report what happens to the run. Whether it is a usable URL is judged by the domain.
+    /// Where to report what happens to the run: an absolute http or https URL.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "uri"))]
     pub webhook_url: Option<String>,
 }
 
 /// One execution of one build. Times are RFC 3339, UTC, milliseconds, `Z`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Run {
-    /// UUID.
+    /// The run's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// UUID.
+    /// The agent whose build it executes.
+    #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
-    /// UUID of the build the run is pinned to.
+    /// The build that it is pinned to.
+    #[schemars(extend("format" = "uuid"))]
     pub build_id: String,
     /// `pending`, `starting`, `running`, `waiting`, `completed`, `failed` or `interrupted`.
     pub status: String,
@@ -54,82 +67,144 @@ pub struct Run {
 }
 
 /// Answer of `POST /v1/runs` (201).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct RunAnswer {
     /// The run just asked for.
     pub run: Run,
 }
 
 /// Answer of `GET /v1/runs/{run_id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct RunDetail {
-    /// The run. Nullable by schema, always present from Errand.
+    /// The run. The schema lets it be null; from Errand it never is.
+    #[schemars(with = "Option<Run>")]
     pub run: Run,
     /// What the run waits for a person to say; the key is absent when it waits for nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_human_request: Option<HumanRequest>,
 }
 
-/// A row of `GET /v1/runs`. The optional key `eval_summaries` is never sent: there are no
-/// evaluations to sum up. The case keys are required and null: Errand has no cases yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A row of `GET /v1/runs`. The case keys are required and null: Errand has no cases yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct RunRow {
-    /// UUID.
+    /// The run's id.
+    #[schemars(extend("format" = "uuid"))]
     pub id: String,
-    /// RFC 3339, UTC, milliseconds, `Z`.
+    /// When it was asked for.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
-    /// Same format.
+    /// When anything about it last changed.
+    #[schemars(extend("format" = "date-time"))]
     pub updated_at: String,
-    /// Same format; null until a worker has taken the run.
+    /// Null until a worker has taken the run.
+    #[schemars(extend("format" = "date-time"))]
     pub started_at: Option<String>,
-    /// Same format; null until the run has ended.
+    /// Null until the run has ended.
+    #[schemars(extend("format" = "date-time"))]
     pub completed_at: Option<String>,
-    /// As in [`Run`].
+    /// As in [`Run`]; `not_started` never comes from Errand.
+    #[schemars(extend("enum" = STATUSES))]
     pub status: String,
     /// As in [`Run`].
     pub source: Option<String>,
     /// A line that tells this run from others.
     pub title: String,
     /// Counts the runs of the team from 1.
+    #[schemars(with = "f64")]
     pub run_number: u64,
-    /// UUID.
+    /// The agent whose build it executes.
+    #[schemars(extend("format" = "uuid"))]
     pub agent_id: String,
     /// The agent's name.
     pub agent_name: String,
-    /// UUID.
+    /// The build that it is pinned to.
+    #[schemars(extend("format" = "uuid"))]
     pub build_id: String,
-    /// UUID of the person who started the run; null when it was not a person.
+    /// The person who started the run; null when it was not a person.
+    #[schemars(extend("format" = "uuid"))]
     pub user_id: Option<String>,
-    /// UUID.
+    /// The case that it works on.
+    #[schemars(extend("format" = "uuid"))]
     pub case_queue_item_id: Option<String>,
-    /// UUID.
+    /// The queue of that case.
+    #[schemars(extend("format" = "uuid"))]
     pub case_queue_id: Option<String>,
     /// Name of that queue.
     pub case_queue_name: Option<String>,
     /// Title of that case.
     pub case_title: Option<String>,
-    /// Same format as `created_at`; until when the case is put off.
+    /// Until when the case is put off.
+    #[schemars(extend("format" = "date-time"))]
     pub postponed_to: Option<String>,
     /// How many messages people have sent to the run.
+    #[schemars(schema_with = "shapes::count")]
     pub submitted_prompt_count: u64,
+    /// Never sent by Errand, which has no evaluations to sum up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_summaries: Option<EvalSummary>,
+}
+
+/// What evaluations found in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct EvalSummary {
+    /// Criteria that were met.
+    #[schemars(with = "f64")]
+    pub passed: u64,
+    /// All criteria.
+    #[schemars(with = "f64")]
+    pub total: u64,
+    /// Whether there is a result.
+    #[schemars(extend("enum" = ["ready", "unavailable", "in_progress"]))]
+    pub status: String,
+    /// How many issues of each severity.
+    #[serde(rename = "severityCounts", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SeverityCounts")]
+    pub severity_counts: Option<SeverityCounts>,
+    /// The verdict in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub final_comment: Option<String>,
+}
+
+/// How many issues of each severity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SeverityCounts {
+    /// The worst.
+    #[schemars(schema_with = "shapes::count")]
+    pub critical: u64,
+    /// In between.
+    #[schemars(schema_with = "shapes::count")]
+    pub medium: u64,
+    /// The least.
+    #[schemars(schema_with = "shapes::count")]
+    pub low: u64,
 }
 
 /// Answer of `GET /v1/runs`. This list, unlike the others, does not repeat limit and offset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct RunPage {
     /// At most as many rows as asked for.
     pub data: Vec<RunRow>,
     /// All runs that match the filters.
+    #[schemars(with = "f64")]
     pub total: u64,
 }
 
 /// Answer of `POST /v1/runs/{run_id}/stop`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct StopAnswer {
     /// Whether the run is being stopped, or had nothing left to stop.
     pub success: bool,
     /// What was done, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub message: Option<String>,
 }
 

@@ -3,29 +3,33 @@
 //! Uploads are bytes, not JSON, and so have no request shape here. Paths are absolute and start
 //! with [`WORKSPACE`]; which of them are allowed is decided by the domain.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The directory that `GET /v1/sandboxes/{sandbox_id}/files` lists when no `path` is given.
 pub const WORKSPACE: &str = "/workspace";
 
 /// Answer of `POST /v1/sandboxes` (201).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct SandboxAnswer {
-    /// Opaque text; clients must not rely on its form.
+    /// Names the sandbox. Its form means nothing.
     pub sandbox_id: String,
     /// RFC 3339, UTC, milliseconds, `Z`.
     pub expires_at: String,
 }
 
 /// Answer of `GET /v1/sandboxes/{sandbox_id}/files`; not paged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct FilePage {
     /// What is directly in the directory.
     pub files: Vec<SandboxFile>,
 }
 
 /// A file or a directory in a sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct SandboxFile {
     /// The last part of `path`.
     pub name: String,
@@ -35,11 +39,12 @@ pub struct SandboxFile {
     #[serde(rename = "type")]
     pub kind: SandboxFileKind,
     /// Bytes; 0 for a directory.
+    #[schemars(with = "f64")]
     pub size_bytes: u64,
 }
 
 /// What a path leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SandboxFileKind {
     /// Bytes.
@@ -49,11 +54,13 @@ pub enum SandboxFileKind {
 }
 
 /// Answer of `POST /v1/sandboxes/{sandbox_id}/files` (201).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct UploadedFile {
     /// Absolute, where the bytes now are.
     pub path: String,
     /// How many bytes were stored.
+    #[schemars(with = "f64")]
     pub size_bytes: u64,
 }
 

@@ -3,12 +3,14 @@
 //! The published API names the events and says that the body has `event`, `run_id` and `status`; the rest is ours. Receivers must tell repeated
 //! deliveries by the header `webhook-id`, and may get the events of one run in another order than `seq`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::human_requests::HumanRequest;
 
 /// Body of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct WebhookEvent {
     /// `human_request`, `run_completed`, `run_failed` or `run_interrupted`.
     pub event: String,
@@ -26,11 +28,13 @@ pub struct WebhookEvent {
     pub seq: u64,
     /// What a person is asked, with a `human_request`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HumanRequest")]
     pub human_request: Option<HumanRequest>,
 }
 
 /// Answer of `GET /v1/webhooks/dead-letters`, an extension.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DeadLetterPage {
     /// Deliveries that were given up, the newest first.
     pub dead_letters: Vec<DeadLetter>,
@@ -43,7 +47,8 @@ pub struct DeadLetterPage {
 }
 
 /// A delivery that was given up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DeadLetter {
     /// Its number.
     pub id: i64,
@@ -64,7 +69,8 @@ pub struct DeadLetter {
 }
 
 /// Answer of `POST /v1/webhooks/dead-letters/{id}/replay`, an extension.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ReplayAnswer {
     /// Always `true`: it is tried again, as if for the first time.
     pub replayed: bool,

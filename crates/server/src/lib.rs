@@ -1,13 +1,14 @@
 //! # server
 //!
-//! **Holds** HTTP in and out: the routes of the v1 API and its two extensions, authentication, strict reading of what comes in, and the one
+//! **Holds** HTTP in and out: the routes of the v1 API and its extensions, their documentation, authentication, strict reading of what comes in, and the one
 //! table from errors to status codes.
 //!
 //! **May** authenticate, translate, answer; commit a new row or an entry of a run's inbox, and ring the bell. **May not** change a run, call a
 //! model, or know the rooms `agent` and `engine`.
 //!
-//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun. `auth.rs` says who may enter, `change.rs`
-//! how anything is changed, `errors.rs` how it looks when something is wrong.
+//! Start at `router.rs`, the table of contents: each URL leads to the file of its noun, and to what is said of it under `operations/`, of which
+//! `openapi.rs` makes the API's document. `auth.rs` says who may enter, `change.rs` how anything is changed, `errors.rs` how it
+//! looks when something is wrong.
 
 mod agents;
 mod auth;
@@ -15,12 +16,15 @@ mod body;
 mod builds;
 mod change;
 mod dead_letters;
+mod documentation;
 mod edge;
 mod errors;
 mod events;
 mod health;
 mod human_requests;
 mod messages;
+mod openapi;
+mod operations;
 mod path;
 mod query;
 mod rates;
@@ -44,6 +48,7 @@ use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+pub use crate::documentation::{older_openapi_document, openapi_document};
 pub use crate::rates::REQUESTS_PER_MINUTE;
 pub use crate::webhooks::{Deliveries, Delivering};
 

@@ -1,62 +1,127 @@
-//! The table of contents: each URL, the operations on it, and the file that answers.
+//! The table of contents: each operation, its URL, what it needs of a key, the function that answers, and what is said of it.
 //!
-//! An operation is named noun, dot, verb; the handler is that function in the noun's file. Nothing but the two probes of `health.rs` can be
-//! reached without an API key: the layer in `auth.rs` stands before every other route and before everything that is no route.
+//! An operation is named noun, dot, verb; the function that answers is in the noun's file, what it takes and gives in the file of the same name
+//! under `operations/`. The router and the API's document are both made from this table, so neither has a route that the other does not have.
+//! What needs no key is outside of the layer in `auth.rs`, which stands before every other route and before everything that is no route.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{self, MethodRouter};
+use domain::api_keys::Scope;
 
 use crate::errors::ApiError;
+use crate::operations::{self as told, Entry, Operation};
 use crate::{
-    Shared, agents, auth, body, builds, dead_letters, edge, events, health, human_requests, messages, runs, sandboxes,
-    uploads,
+    Shared, agents, auth, body, builds, dead_letters, documentation, edge, events, health, human_requests, messages,
+    runs, sandboxes, uploads,
 };
+
+const READ: Option<Scope> = Some(Scope::Read);
+const RUN: Option<Scope> = Some(Scope::Run);
+const MANAGE: Option<Scope> = Some(Scope::Manage);
+/// Needs no key.
+const OPEN: Option<Scope> = None;
+
+#[rustfmt::skip] // one line an operation, so that it reads as a table
+fn v1() -> Vec<Route> {
+    vec![
+        get (READ,   "/v1/agents",                        agents::list,      told::agents::list()),
+        post(MANAGE, "/v1/agents",                        agents::create,    told::agents::create()),
+        get (READ,   "/v1/agents/{agent_id}",             agents::get,       told::agents::get()),
+        get (READ,   "/v1/agents/{agent_id}/builds",      builds::list,      told::builds::list()),
+        post(MANAGE, "/v1/builds",                        builds::create,    told::builds::create()),
+        get (READ,   "/v1/builds/{build_id}",             builds::get,       told::builds::get()),
+        post(RUN,    "/v1/runs",                          runs::start,       told::runs::start()),
+        get (READ,   "/v1/runs",                          runs::list,        told::runs::list()),
+        get (READ,   "/v1/runs/{run_id}",                 runs::get,         told::runs::get()),
+        get (READ,   "/v1/runs/{run_id}/events",          events::stream,    told::events::stream()),
+        post(RUN,    "/v1/runs/{run_id}/stop",            runs::stop,        told::runs::stop()),
+        get (READ,   "/v1/runs/{run_id}/messages",        messages::list,    told::messages::list()),
+        post(RUN,    "/v1/runs/{run_id}/messages",        messages::post,    told::messages::post()),
+        post(RUN,    "/v1/runs/{run_id}/human-requests/{request_id}/respond",
+                                                 human_requests::respond,    told::human_requests::respond()),
+        post(RUN,    "/v1/sandboxes",                     sandboxes::create, told::sandboxes::create()),
+        get (READ,   "/v1/sandboxes/{sandbox_id}/files",  sandboxes::list,   told::sandboxes::list()),
+        post(RUN,    "/v1/sandboxes/{sandbox_id}/files",  sandboxes::upload, told::sandboxes::upload())
+            .taking(uploads::BODY_MAX),
+        get (READ,   "/v1/sandboxes/{sandbox_id}/files/content", sandboxes::download, told::sandboxes::download()),
+        get (READ,   "/v1/webhooks/dead-letters",         dead_letters::list, told::webhooks::list()),
+        post(MANAGE, "/v1/webhooks/dead-letters/{letter_id}/replay", dead_letters::replay, told::webhooks::replay()),
+        get (OPEN,   "/v1/documentation",                 documentation::page,    told::documentation::page()),
+        get (OPEN,   "/v1/documentation/openapi.json",    documentation::openapi, told::documentation::openapi()),
+        get (OPEN,   "/v1/documentation/json",            documentation::older,   told::documentation::older()),
+    ]
+}
+
+/// What also a node serves that has no API.
+#[rustfmt::skip]
+fn probes() -> Vec<Route> {
+    vec![
+        get (OPEN,   "/healthz",                          health::healthz,   told::health::alive()),
+        get (OPEN,   "/readyz",                           health::readyz,    told::health::ready()),
+    ]
+}
+
+/// Every operation of the server at its place, in the order of the table.
+pub(crate) fn entries() -> Vec<Entry> {
+    v1().into_iter().chain(probes()).map(|route| route.entry).collect()
+}
 
 /// Every route of the server.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    let api = if shared.app.api { v1() } else { Router::new() };
-    let layered = api
+    let api = if shared.app.api { v1() } else { Vec::new() };
+    let all = api.into_iter().chain(probes());
+    let (open, keyed): (Vec<_>, Vec<_>) = all.partition(|route| route.entry.scope.is_none());
+    let keyed = mounted(keyed)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body::BODY_MAX))
         .layer(from_fn_with_state(Arc::clone(&shared), auth::authenticate));
-    layered
-        .merge(probes().method_not_allowed_fallback(wrong_method))
+    keyed
+        .merge(mounted(open).method_not_allowed_fallback(wrong_method))
         .layer(from_fn_with_state(Arc::clone(&shared), edge::edge))
         .with_state(shared)
 }
 
-#[rustfmt::skip] // one line an URL, so that it reads as a table
-fn v1() -> Router<Arc<Shared>> {
-    let extension = || from_fn(edge::mark_extension);
-    Router::new()
-        .route("/v1/agents", get(agents::list).post(agents::create))
-        .route("/v1/agents/{agent_id}", get(agents::get))
-        .route("/v1/agents/{agent_id}/builds", get(builds::list))
-        .route("/v1/builds", post(builds::create))
-        .route("/v1/builds/{build_id}", get(builds::get))
-        .route("/v1/runs", get(runs::list).post(runs::start))
-        .route("/v1/runs/{run_id}", get(runs::get))
-        .route("/v1/runs/{run_id}/messages", get(messages::list).post(messages::post))
-        .route("/v1/runs/{run_id}/stop", post(runs::stop))
-        .route("/v1/runs/{run_id}/human-requests/{request_id}/respond", post(human_requests::respond))
-        .route("/v1/sandboxes", post(sandboxes::create))
-        .route("/v1/sandboxes/{sandbox_id}/files",
-            get(sandboxes::list).post(sandboxes::upload).layer(DefaultBodyLimit::max(uploads::BODY_MAX)))
-        // Extensions: not in the published API, and marked as such in each answer.
-        .route("/v1/sandboxes/{sandbox_id}/files/content", get(sandboxes::download).layer(extension()))
-        .route("/v1/runs/{run_id}/events", get(events::stream).layer(extension()))
-        .route("/v1/webhooks/dead-letters", get(dead_letters::list).layer(extension()))
-        .route("/v1/webhooks/dead-letters/{letter_id}/replay", post(dead_letters::replay).layer(extension()))
+fn mounted(routes: Vec<Route>) -> Router<Arc<Shared>> {
+    routes.into_iter().fold(Router::new(), |router, Route { entry, handler }| {
+        let handler = if entry.operation.extension { handler.layer(from_fn(edge::mark_extension)) } else { handler };
+        router.route(entry.path, handler)
+    })
 }
 
-fn probes() -> Router<Arc<Shared>> {
-    Router::new().route("/healthz", get(health::healthz)).route("/readyz", get(health::readyz))
+/// A row of the table.
+struct Route {
+    entry: Entry,
+    handler: MethodRouter<Arc<Shared>>,
+}
+
+impl Route {
+    /// With bodies of up to `most` bytes.
+    fn taking(self, most: usize) -> Self {
+        Self { handler: self.handler.layer(DefaultBodyLimit::max(most)), ..self }
+    }
+}
+
+fn get<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { entry: Entry { method: "get", path, scope, operation }, handler: routing::get(handler) }
+}
+
+fn post<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { entry: Entry { method: "post", path, scope, operation }, handler: routing::post(handler) }
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

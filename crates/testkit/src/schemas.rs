@@ -4,6 +4,8 @@
 //! "or null" as `nullable: true`, and disagree with many tools about what that means where no `type`
 //! stands beside it. So every body is checked under both [`Reading`]s and must pass both.
 //!
+//! [`Contract::of`] makes the same judge of any other OpenAPI 3.0 document, such as the one that the server makes of itself.
+//!
 //! Nothing here knows Errand's own types; the tests below hold those against the schemas.
 
 use std::collections::BTreeMap;
@@ -14,9 +16,16 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use crate::documents::whole;
+
 const DOCUMENTS: [&str; 2] = [include_str!("../schemas/seed.json"), include_str!("../schemas/runs.json")];
 
-/// The published operations, their schemas compiled.
+/// The published documents themselves.
+pub fn documents() -> Result<Vec<Value>, serde_json::Error> {
+    DOCUMENTS.iter().map(|text| serde_json::from_str(text)).collect()
+}
+
+/// The operations of a document, their schemas compiled.
 pub struct Contract {
     operations: BTreeMap<String, Operation>,
     error: Schema,
@@ -24,7 +33,8 @@ pub struct Contract {
 
 struct Operation {
     request: Option<Schema>,
-    responses: BTreeMap<u16, Schema>,
+    /// A declared answer that is no JSON has no schema.
+    responses: BTreeMap<u16, Option<Schema>>,
 }
 
 impl Contract {
@@ -32,8 +42,30 @@ impl Contract {
     #[expect(clippy::expect_used, reason = "the documents are built in, and a test reads them")]
     pub fn load() -> &'static Self {
         static CONTRACT: LazyLock<Contract> =
-            LazyLock::new(|| Contract::compile().expect("the built-in schemas compile"));
+            LazyLock::new(|| Contract::compile(&documents().expect("JSON")).expect("the built-in schemas compile"));
         &CONTRACT
+    }
+
+    /// A judge by another document.
+    pub fn of(document: Value) -> Result<Self, String> {
+        Self::compile(&[document])
+    }
+
+    /// Whether the document has the operation.
+    pub fn has(&self, method: &str, path_template: &str) -> bool {
+        self.operations.contains_key(&format!("{method} {path_template}"))
+    }
+
+    /// Whether the operation may answer so.
+    pub fn declares(&self, method: &str, path_template: &str, status: u16) -> bool {
+        let operation = self.operations.get(&format!("{method} {path_template}"));
+        operation.is_some_and(|operation| operation.responses.contains_key(&status))
+    }
+
+    /// Whether the operation answers so with JSON of some schema.
+    pub fn shows(&self, method: &str, path_template: &str, status: u16) -> bool {
+        let operation = self.operations.get(&format!("{method} {path_template}"));
+        operation.is_some_and(|operation| operation.responses.get(&status).is_some_and(Option::is_some))
     }
 
     /// Whether `body` may be the answer of an operation, for example `"GET"`,
@@ -44,7 +76,8 @@ impl Contract {
         let name = format!("{method} {path_template}");
         let operation = self.operations.get(&name);
         let schema = match operation.and_then(|operation| operation.responses.get(&status)) {
-            Some(declared) => declared,
+            Some(Some(declared)) => declared,
+            Some(None) => return Ok(()),
             None if status >= 400 => &self.error,
             None => return Err(format!("{name} declares no answer {status}")),
         };
@@ -62,11 +95,10 @@ impl Contract {
         schema.check(body).map_err(|wrong| format!("{name}, request: {wrong}"))
     }
 
-    fn compile() -> Result<Self, String> {
+    fn compile(documents: &[Value]) -> Result<Self, String> {
         let mut operations = BTreeMap::new();
-        for document in DOCUMENTS {
-            let document: Value = serde_json::from_str(document).map_err(|err| err.to_string())?;
-            for (path, methods) in members(&document["paths"]) {
+        for document in documents {
+            for (path, methods) in members(&whole(document)) {
                 for (method, operation) in members(methods) {
                     let name = format!("{} {path}", method.to_uppercase());
                     let compiled = Operation::compile(operation);
@@ -91,8 +123,7 @@ impl Operation {
         let mut responses = BTreeMap::new();
         for (status, response) in members(&operation["responses"]) {
             let code = status.parse().map_err(|_| format!("`{status}` is no status"))?;
-            let schema = json_schema(response).ok_or_else(|| format!("{status} has no schema"))?;
-            responses.insert(code, Schema::compile(schema)?);
+            responses.insert(code, json_schema(response).map(Schema::compile).transpose()?);
         }
         Ok(Self { request, responses })
     }

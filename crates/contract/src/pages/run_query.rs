@@ -24,8 +24,8 @@ const KNOWN: [&str; 14] = [
     "digest_id",
 ];
 
-/// The last two are filters only: no run is ever shown with them.
-const STATUSES: [&str; 10] = [
+/// What `status` may be. The last two are filters only: no run is ever shown with them.
+pub const STATUS_FILTERS: [&str; 10] = [
     "not_started",
     "pending",
     "starting",
@@ -41,7 +41,8 @@ const STATUSES: [&str; 10] = [
 /// The longest text that is looked for, in characters: far longer than any title.
 pub const TEXT_MAX: usize = 1_000;
 
-const SEVERITIES: [&str; 3] = ["critical", "medium", "low"];
+/// What `issue_severity` may be.
+pub const SEVERITIES: [&str; 3] = ["critical", "medium", "low"];
 
 /// Which runs are wanted, and in which order. A filter that is `None` lets everything through.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -95,7 +96,7 @@ impl RunQuery {
                 Some("asc") => SortOrder::Ascending,
                 _ => SortOrder::Descending,
             },
-            status: parameters.one_of("status", &STATUSES)?,
+            status: parameters.one_of("status", &STATUS_FILTERS)?,
             agent_id: parameters.uuid("agent_id")?,
             user_id: parameters.uuid("user_id")?,
             case_queue_id: parameters.uuid("case_queue_id")?,

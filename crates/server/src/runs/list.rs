@@ -95,5 +95,6 @@ fn listed((run, agent_name): (RunRow, String)) -> Row {
         case_title: None,
         postponed_to: None,
         submitted_prompt_count: run.prompt_count,
+        eval_summaries: None,
     }
 }

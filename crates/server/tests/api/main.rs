@@ -1,7 +1,8 @@
 //! The API from outside: every operation, in success and in failure, against a real store and no network.
 //!
-//! Each answer that any of these tests gets is held against the published schemas; see `house.rs`. One file per noun; `access.rs`,
-//! `bodies.rs`, `changes.rs` and `rates.rs` hold what is true of all operations.
+//! Each answer that any of these tests gets is held against the published schemas; see `house.rs`. One file per noun; `access.rs`, `bodies.rs`,
+//! `changes.rs` and `rates.rs` hold what is true of all operations, `stores.rs` that both databases answer alike, `matrix.rs` who may do which,
+//! `examples.rs` sends what the documentation shows, and `documentation.rs` holds the documentation against the contract.
 
 #[cfg(test)]
 mod access;
@@ -14,11 +15,17 @@ mod builds;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod human_requests;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod rates;
 #[cfg(test)]

@@ -97,6 +97,7 @@ pub(super) fn run_row() -> RunRow {
         case_title: None,
         postponed_to: None,
         submitted_prompt_count: 0,
+        eval_summaries: None,
     }
 }
 

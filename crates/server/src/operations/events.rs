@@ -1,0 +1,37 @@
+//! `event.…`: the journal of a run as it grows. Answered in `server/src/events.rs`.
+
+use contract::events::Event;
+use serde_json::json;
+
+use super::parameters::query;
+use super::{Chapter, Content, Operation, Parameter, schema_of};
+
+pub(crate) fn stream() -> Operation {
+    const TEXT: &str = "The journal of a run as Server-Sent Events: `id` is `seq` (1, 2, 3 … without gaps), `event` is the kind of entry, \
+        `data` is one line of JSON of the schema `Event`. Each entry comes once and in order, as soon as it is committed. The stream ends \
+        when the run has.\n\n\
+        After a broken connection send the last `id` as the header `Last-Event-ID`, or as `after`, and the stream goes on behind it. The \
+        header wins.";
+    Operation::with("event.stream", Chapter::Runs, "Follow a run", TEXT, Content::Events(schema_of::<Event>))
+        .ours()
+        .asks(after)
+        .fails(&[400, 401, 404, 500])
+        .example(
+            "after=4",
+            "",
+            r#"id: 5
+event: claimed
+data: {"seq":5,"type":"claimed","run_id":"0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e03","timestamp":"2026-11-23T14:00:00.000Z","data":{"type":"claimed","attempt":1}}
+
+id: 6
+event: interrupted
+data: {"seq":6,"type":"interrupted","run_id":"0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e03","timestamp":"2026-11-23T14:00:00.000Z","data":{"type":"interrupted","by":"stop_request"}}
+
+"#,
+        )
+}
+
+fn after() -> Vec<Parameter> {
+    const TEXT: &str = "The last entry that the reader has; 0 or nothing for all.";
+    vec![query("after", json!({"type": "integer", "minimum": 0}), 4.into(), TEXT)]
+}
