@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use domain::webhooks::Secret;
+use domain::webhooks::{DeliveryId, Secret};
 use domain::{Ambient, TeamId};
 use serde_json::{Value, json};
 use storage::webhooks::{self, Dead};
@@ -51,9 +51,9 @@ enum Action {
     },
     /// Delivers again what was given up.
     Replay {
-        /// Numbers, as listed.
+        /// Ids, as listed.
         #[arg(required = true)]
-        ids: Vec<i64>,
+        ids: Vec<DeliveryId>,
     },
 }
 
@@ -103,20 +103,13 @@ async fn dead(db: &Db, team: TeamId, page: (u32, u64), as_json: bool) -> anyhow:
         let dead: Vec<_> = dead.iter().map(document).collect();
         return Ok(format!("{}\n", json!({ "dead_letters": dead, "total": total })));
     }
-    let rows = dead.into_iter().map(|dead| {
-        [
-            dead.id.to_string(),
-            dead.event,
-            dead.run.to_string(),
-            dead.at.to_string(),
-            dead.tries.to_string(),
-            dead.outcome,
-        ]
-    });
-    Ok(table::rows(["ID", "EVENT", "JOB", "AT", "TRIES", "OUTCOME"], rows))
+    let rows = dead
+        .into_iter()
+        .map(|dead| [dead.id.to_string(), dead.event, dead.at.to_string(), dead.tries.to_string(), dead.outcome]);
+    Ok(table::rows(["ID", "EVENT", "AT", "TRIES", "OUTCOME"], rows))
 }
 
-async fn replay(db: &Db, team: TeamId, ids: &[i64], as_json: bool) -> anyhow::Result<String> {
+async fn replay(db: &Db, team: TeamId, ids: &[DeliveryId], as_json: bool) -> anyhow::Result<String> {
     let now = SystemAmbient::new().now();
     for id in ids.iter().copied() {
         let replayed = db.write(async move |tx| {
@@ -132,7 +125,7 @@ async fn replay(db: &Db, team: TeamId, ids: &[i64], as_json: bool) -> anyhow::Re
         }
     }
     Ok(if as_json {
-        format!("{}\n", json!({ "replayed": ids }))
+        format!("{}\n", json!({ "replayed": ids.iter().map(ToString::to_string).collect::<Vec<_>>() }))
     } else {
         format!("{} to be delivered again, within some seconds if a server runs\n", ids.len())
     })
@@ -140,10 +133,10 @@ async fn replay(db: &Db, team: TeamId, ids: &[i64], as_json: bool) -> anyhow::Re
 
 fn document(dead: &Dead) -> Value {
     json!({
-        "id": dead.id,
+        "id": dead.id.to_string(),
         "event": dead.event,
-        "run_id": dead.run,
-        "seq": dead.seq,
+        "run_id": dead.id.run,
+        "seq": dead.id.seq,
         "at": dead.at.to_string(),
         "tries": dead.tries,
         "outcome": dead.outcome,

@@ -50,8 +50,8 @@ pub struct DeadLetterPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct DeadLetter {
-    /// Its number.
-    pub id: i64,
+    /// The `webhook-id` of the delivery.
+    pub id: String,
     /// See [`WebhookEvent::event`].
     pub event: String,
     /// UUID.

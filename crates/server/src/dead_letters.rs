@@ -38,6 +38,7 @@ pub(crate) async fn replay(
     State(shared): State<Arc<Shared>>,
 ) -> Result<Response, ApiError> {
     let team = change.caller.team;
+    let id = id.ok_or_else(|| ApiError::no_such("dead letter"))?;
     let replay = async move |tx: &mut Tx<'_>| {
         if !webhooks::replay(tx, team, id).await? {
             return Err(ApiError::no_such("dead letter"));
@@ -51,10 +52,10 @@ pub(crate) async fn replay(
 
 fn shown(dead: Dead) -> DeadLetter {
     DeadLetter {
-        id: dead.id,
+        id: dead.id.to_string(),
         event: dead.event,
-        run_id: dead.run.to_string(),
-        seq: dead.seq,
+        run_id: dead.id.run.to_string(),
+        seq: dead.id.seq,
         timestamp: dead.at.to_string(),
         tries: dead.tries,
         outcome: dead.outcome,

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use domain::webhooks::DeliveryId;
 use domain::{AgentId, BuildId, RunId};
 use uuid::Uuid;
 
@@ -24,8 +25,8 @@ pub(crate) struct RequestId(pub(crate) Uuid);
 /// The id of a sandbox: opaque, so any text is well-formed (contract 2.7).
 pub(crate) struct SandboxId(pub(crate) String);
 
-/// The id of a delivery that was given up: opaque, too. Nothing has one that is no number.
-pub(crate) struct DeadLetterId(pub(crate) i64);
+/// The id of a delivery that was given up: opaque, too. Nothing has one that cannot be read.
+pub(crate) struct DeadLetterId(pub(crate) Option<DeliveryId>);
 
 impl PathId for DeadLetterId {
     const NAME: &'static str = "letter_id";
@@ -35,7 +36,7 @@ impl FromStr for DeadLetterId {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.parse().unwrap_or(-1)))
+        Ok(Self(text.parse().ok()))
     }
 }
 

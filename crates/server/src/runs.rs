@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, StopAnswer};
 use domain::runs::{Event, Said, Status};
@@ -168,9 +168,10 @@ fn title(message: Option<&Said>, agent_name: &str) -> String {
 
 /// A URL to call back, with its origin; and, if as things are it will never be called, why.
 fn webhook(app: &App, text: String) -> Result<((String, String), Option<String>), ApiError> {
-    let url = Url::parse(&text)
-        .ok()
-        .filter(|url| text.len() <= WEBHOOK_MAX && matches!(url.scheme(), "http" | "https") && url.has_host());
+    // `Url` repairs much; what others would not read as a URL at all is none.
+    let plain = text.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    let fits = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let url = Url::parse(&text).ok().filter(|url| plain && text.len() <= WEBHOOK_MAX && fits(url));
     let Some(url) = url else {
         let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
         return Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")));

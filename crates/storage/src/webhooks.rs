@@ -6,6 +6,7 @@
 
 use domain::human_requests::HumanRequest;
 use domain::runs::Event;
+use domain::webhooks::DeliveryId;
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use uuid::Uuid;
 
@@ -39,14 +40,14 @@ const LATER: &str =
 const SETTLE: &str =
     "UPDATE outbox SET claim = NULL, state = $3, outcome = $4, settled_at = $5 WHERE id = $1 AND claim = $2";
 const GONE: &str = "INSERT INTO gone (team_id, url, at) VALUES ($1, $2, $3) ON CONFLICT (team_id, url) DO NOTHING";
-const NOT_GONE: &str = "DELETE FROM gone WHERE team_id = $1 AND url IN \
-    (SELECT r.webhook_url FROM runs r JOIN outbox o ON o.team_id = r.team_id AND o.run_id = r.id WHERE o.team_id = $1 AND o.id = $2)";
-const DEAD: &str = "SELECT o.id, o.run_id, o.seq, o.event, o.at, o.tries, o.outcome, r.webhook_url FROM outbox o \
+const NOT_GONE: &str =
+    "DELETE FROM gone WHERE team_id = $1 AND url IN (SELECT webhook_url FROM runs WHERE team_id = $1 AND id = $2)";
+const DEAD: &str = "SELECT o.run_id, o.seq, o.event, o.at, o.tries, o.outcome, r.webhook_url FROM outbox o \
     JOIN runs r ON r.team_id = o.team_id AND r.id = o.run_id \
     WHERE o.team_id = $1 AND o.state = 'dead' ORDER BY o.id DESC LIMIT $2 OFFSET $3";
 const COUNT: &str = "SELECT count(*) FROM outbox WHERE team_id = $1 AND state = 'dead'";
 const REPLAY: &str = "UPDATE outbox SET state = 'due', due_at = errand_now(), tries = 0, settled_at = NULL \
-    WHERE team_id = $1 AND id = $2 AND state = 'dead'";
+    WHERE team_id = $1 AND run_id = $2 AND seq = $3 AND state = 'dead'";
 const SWEEP: &str =
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_at <= $1 ORDER BY settled_at LIMIT $2)";
 const SECRETS: &str = "SELECT webhook_generation, webhook_old_until FROM teams WHERE id = $1";
@@ -98,12 +99,8 @@ pub struct Due {
 /// A row that was given up.
 #[derive(Debug, Clone)]
 pub struct Dead {
-    /// Its number.
-    pub id: i64,
-    /// The run.
-    pub run: RunId,
-    /// The entry of its journal.
-    pub seq: u64,
+    /// The run, and the entry of its journal.
+    pub id: DeliveryId,
     /// What it is called outside.
     pub event: String,
     /// When it happened.
@@ -211,25 +208,24 @@ pub async fn dead(tx: &mut Tx<'_>, team: TeamId, limit: u32, offset: u64) -> Res
     let rows = tx.rows(DEAD, &params![team, limit, i64::try_from(offset).unwrap_or(i64::MAX)]).await?;
     let read = |row: &Row| {
         Ok(Dead {
-            id: row.int(0)?,
-            run: RunId(row.uuid(1)?),
-            seq: row.u64(2)?,
-            event: row.text(3)?,
-            at: row.time(4)?,
-            tries: row.u32(5)?,
-            outcome: row.opt_text(6)?.unwrap_or_default(),
-            url: row.opt_text(7)?.unwrap_or_default(),
+            id: DeliveryId { run: RunId(row.uuid(0)?), seq: row.u64(1)? },
+            event: row.text(2)?,
+            at: row.time(3)?,
+            tries: row.u32(4)?,
+            outcome: row.opt_text(5)?.unwrap_or_default(),
+            url: row.opt_text(6)?.unwrap_or_default(),
         })
     };
     Ok((rows.iter().map(read).collect::<Result<_, StoreError>>()?, total))
 }
 
 /// Makes a row that was given up due again, and its URL one that somebody is at; whether there was such a row.
-pub async fn replay(tx: &mut Tx<'_>, team: TeamId, id: i64) -> Result<bool, StoreError> {
-    if tx.exec(REPLAY, &params![team, id]).await? == 0 {
+pub async fn replay(tx: &mut Tx<'_>, team: TeamId, id: DeliveryId) -> Result<bool, StoreError> {
+    let seq = i64::try_from(id.seq).unwrap_or(i64::MAX);
+    if tx.exec(REPLAY, &params![team, id.run, seq]).await? == 0 {
         return Ok(false);
     }
-    tx.exec(NOT_GONE, &params![team, id]).await?;
+    tx.exec(NOT_GONE, &params![team, id.run]).await?;
     Ok(true)
 }
 

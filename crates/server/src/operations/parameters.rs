@@ -39,9 +39,12 @@ pub(super) fn path_parameter(name: &str) -> Option<Parameter> {
             json!({"type": "string", "minLength": 1}),
             "sbx_5d41402abc4b2a76b9719d911017c592",
         ),
-        "letter_id" => {
-            ("letter_id", "The dead letter. Its form means nothing.", json!({"type": "string", "minLength": 1}), "7")
-        }
+        "letter_id" => (
+            "letter_id",
+            "The dead letter. Its form means nothing.",
+            json!({"type": "string", "minLength": 1}),
+            "msg_0192f5a17c3e7d109a553f2b8c1d4e03_4",
+        ),
         _ => return None,
     };
     Some(Parameter { name, text, schema, required: true, example: example.into(), extension: false })

@@ -17,7 +17,7 @@ pub(crate) fn list() -> Operation {
             r#"{
   "dead_letters": [
     {
-      "id": 1,
+      "id": "msg_0192f5a17c3e7d109a553f2b8c1d4e03_4",
       "event": "human_request",
       "run_id": "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e03",
       "seq": 4,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use contract::webhooks::WebhookEvent;
-use domain::webhooks::{ID, SIGNATURE, Secret, TIMESTAMP, pause_ms, sign};
-use egress::{Answer, Error, Method, Request};
+use domain::webhooks::{DeliveryId, ID, SIGNATURE, Secret, TIMESTAMP, pause_ms, sign};
+use egress::{Answer, Error, Method, Request, Url};
 use storage::webhooks::{Due, Then, finish, generations};
 use storage::{StoreError, Tx};
 
@@ -67,7 +67,12 @@ pub(super) async fn make(parts: &Deliveries, due: &Due) {
 }
 
 async fn send(parts: &Deliveries, due: &Due) -> (Then, String) {
-    let answer = match request(parts, due).await {
+    let url = match parts.client.policy().check(&due.url) {
+        Ok(url) => url,
+        // One that is refused for what it is will be refused tomorrow.
+        Err(error) => return (Then::Dead, told(&error)),
+    };
+    let answer = match request(parts, due, url).await {
         Ok(request) => parts.client.send(request).await,
         Err(why) => return again(parts, due, None, why),
     };
@@ -81,24 +86,21 @@ async fn send(parts: &Deliveries, due: &Due) -> (Then, String) {
         }
         Err(error) => {
             tracing::debug!(run = %due.run, %error, "a webhook got no answer");
-            let told = format!("{}: {}", error.code(), error.for_user());
-            // A URL that is refused for what it is will be refused tomorrow.
-            if matches!(error, Error::Url(_)) { (Then::Dead, told) } else { again(parts, due, None, told) }
+            again(parts, due, None, told(&error))
         }
     }
 }
 
-async fn request(parts: &Deliveries, due: &Due) -> Result<Request, String> {
+async fn request(parts: &Deliveries, due: &Due, url: Url) -> Result<Request, String> {
     let now = parts.ambient.now();
     let team = due.team;
     let numbers = parts.db.read::<_, StoreError, _>(async |tx| generations(tx, team, now).await).await;
     let numbers = numbers.map_err(|error| error.to_string())?;
     let secrets: Vec<_> = numbers.into_iter().map(|number| Secret::derive(&parts.key, team, number)).collect();
-    let (id, seconds) = (id(due), now.0.div_euclid(1000));
+    let id = DeliveryId { run: due.run, seq: due.seq }.to_string();
+    let seconds = now.0.div_euclid(1000);
     let body = due.body.clone().unwrap_or_default();
     let signature = sign(&secrets, &id, seconds, body.as_bytes());
-    let refused = |error: Error| format!("{}: {}", error.code(), error.for_user());
-    let url = parts.client.policy().check(&due.url).map_err(refused)?;
     let mut request = Request::new(Method::POST, url).body(body).most(ANSWER_MAX).total(LONGEST);
     for (name, value) in [
         ("content-type", "application/json"),
@@ -107,14 +109,14 @@ async fn request(parts: &Deliveries, due: &Due) -> Result<Request, String> {
         (TIMESTAMP, &seconds.to_string()),
         (SIGNATURE, &signature),
     ] {
-        request = request.header(name, value).map_err(refused)?;
+        request = request.header(name, value).map_err(|error| told(&error))?;
     }
     Ok(request)
 }
 
-/// Of one event always the same.
-fn id(due: &Due) -> String {
-    format!("msg_{}_{}", due.run.0.simple(), due.seq)
+/// What the team may know of an error.
+fn told(error: &Error) -> String {
+    format!("{}: {}", error.code(), error.for_user())
 }
 
 fn again(parts: &Deliveries, due: &Due, patience: Option<u64>, why: String) -> (Then, String) {

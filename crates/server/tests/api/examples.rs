@@ -124,7 +124,7 @@ impl Story {
 }
 
 fn is_id(text: &str) -> bool {
-    text.starts_with("sbx_") || uuid::Uuid::parse_str(text).is_ok()
+    text.starts_with("sbx_") || text.starts_with("msg_") || uuid::Uuid::parse_str(text).is_ok()
 }
 
 /// The request that a call of `curl` sends.

@@ -235,7 +235,7 @@ impl House {
     pub(crate) async fn step(&self, claimed: &mut Claimed, events: Vec<Event>, status: Status) {
         let now = self.ambient.now();
         let goes_on = !status.is_terminal() && status != Status::Waiting;
-        let (lease, tail) = (claimed.lease, claimed.tail);
+        let (lease, tail, webhook) = (claimed.lease, claimed.tail, claimed.webhook);
         let asked = events.iter().find_map(|event| match event {
             Event::PersonAsked { request } => Some(HumanRequest::clone(request)),
             _ => None,
@@ -250,7 +250,7 @@ impl House {
                 taken: waiting.iter().map(|(id, _)| *id).collect(),
                 asked,
                 overtaken: false,
-                webhook: claimed.webhook,
+                webhook,
                 then: if goes_on { Then::Hold(60_000) } else { Then::Release },
                 now,
             };
@@ -328,6 +328,7 @@ fn template(path: &str) -> String {
         ("runs", "{run_id}"),
         ("human-requests", "{request_id}"),
         ("sandboxes", "{sandbox_id}"),
+        ("dead-letters", "{letter_id}"),
     ];
     let mut before = "";
     let parts = path.split('/').map(|part| {

@@ -163,14 +163,14 @@ async fn team(house: &House, key: &str) -> Ids {
 async fn dead_letter(house: &House, key: &str) -> String {
     house.give_up_deliveries().await;
     let listed = house.get_as(key, "/v1/webhooks/dead-letters").await.success(200);
-    listed["dead_letters"][0]["id"].to_string()
+    text(&listed["dead_letters"][0]["id"])
 }
 
 fn nobodys() -> Ids {
     let id = |last: u8| format!("0190a0c5-7e3f-7c1a-9d2b-0000000000{last:02x}");
     let names = ["agent_id", "build_id", "run_id", "request_id"];
     let ids = names.into_iter().zip(1..).map(|(name, last)| (name, id(last)));
-    ids.chain([("sandbox_id", format!("sbx_{:032x}", 7)), ("letter_id", "999".to_owned())]).collect()
+    ids.chain([("sandbox_id", format!("sbx_{:032x}", 7)), ("letter_id", format!("msg_{:032x}_7", 7))]).collect()
 }
 
 /// Asks, and gives all of the answer that may not depend on whose an id is.
