@@ -28,7 +28,8 @@ impl Cluster {
     /// or on any. Returns once it has all that was acknowledged here so far and, if it is [`Following::Synchronous`], no commit here returns
     /// without it any more.
     pub fn standby(&self, at: Option<SocketAddr>, following: Following) -> io::Result<Self> {
-        let parent = self.dir.parent().ok_or_else(|| io::Error::other("the cluster has no directory beside its own"))?;
+        let parent =
+            self.dir.parent().ok_or_else(|| io::Error::other("the cluster has no directory beside its own"))?;
         let mut standby = Self::empty(parent, self.settings.clone())?;
         let mut copy = standby.install.server("pg_basebackup", &standby.dir);
         copy.arg("-D").arg(standby.data()).arg("-h").arg(&self.dir).arg("-p").arg(self.port.to_string());
