@@ -9,7 +9,8 @@ use std::time::Duration;
 use agent::models::{Answer, TurnRequest};
 use agent::tools::{self, Toolbox};
 use agent::workspace::Workspace;
-use domain::runs::{Effect, Event, Rules, Run, Status};
+use domain::RunId;
+use domain::runs::{Effect, Event, Refused, Rules, Run, Status};
 use domain::turns::{Line, Outcome, Replay, Reply, ToolCall};
 use faults::{Sabotage, sabotaged};
 use futures_util::FutureExt as _;
@@ -81,15 +82,7 @@ impl<'s> Job<'s> {
     async fn load(shop: &'s Shop, claimed: Claimed, placed: bool) -> Result<(Self, Effect), StoreError> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
-        let run = claimed.lease.run;
-        let entries = if claimed.tail.0 > LONG {
-            shop.parts.db.read_slow(async move |tx| journal::replay(tx, run).await).await?
-        } else {
-            shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?
-        };
-        let rules = Rules { limits: shop.parts.limits.clone(), json_object: plan.json_object };
-        let (run, due) = Run::replay(rules, entries)
-            .map_err(|refused| StoreError::Corrupt { what: format!("journal of {run}: {refused}") })?;
+        let (run, due) = replay(shop, &claimed, &plan).await?;
         let workspace = shop.parts.workspaces.open(&claimed.sandbox);
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((
@@ -296,6 +289,7 @@ impl<'s> Job<'s> {
                     // The writer may still hold its half for a moment.
                     let step = Arc::unwrap_or_clone(commit);
                     (all, taken, events) = (step.events, step.taken, vec![]);
+                    self.make_way(&mut all, &taken).await?;
                 }
                 Committed::Lost => {
                     tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
@@ -303,6 +297,29 @@ impl<'s> Job<'s> {
                 }
             }
         }
+    }
+
+    /// A stop was acknowledged while the end of the run was decided and not yet written: it takes that end's place.
+    async fn make_way(&mut self, decided: &mut Vec<Event>, taken: &[i64]) -> Result<(), StoreError> {
+        let news = self.inbox(taken).await?;
+        let end = decided.iter().rposition(|event| matches!(event, Event::Completed { .. } | Event::Failed { .. }));
+        let Some(end) = end.filter(|_| news.iter().any(|(_, event)| matches!(event, Event::Interrupted { .. }))) else {
+            return Ok(());
+        };
+        decided.remove(end);
+        // The state has the end in it; the journal does not.
+        let (mut run, _due) = loop {
+            match replay(self.shop, &self.claimed, &self.plan).await {
+                Err(error) if error.passes() && self.shop.goes_on() => tokio::time::sleep(RETRY).await,
+                read => break read?,
+            }
+        };
+        for event in &*decided {
+            let applied = run.apply(self.shop.now(), event);
+            run = applied.map_err(|refused| corrupt(self.claimed.lease.run, refused))?.0;
+        }
+        self.run = run;
+        Ok(())
     }
 
     /// What came in behind what is `taken` already, in the order it came.
@@ -319,11 +336,30 @@ impl<'s> Job<'s> {
     /// Lets go of a run in the middle, for another process or the next start to go on with.
     async fn let_go(&self) -> Result<(), StoreError> {
         faults::point("job.letting_go");
+        if sabotaged(Sabotage::KeepLeases) {
+            return Ok(());
+        }
         let lease = self.claimed.lease;
         self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, 0).await).await?;
         self.shop.parts.bell.ring_work();
         Ok(())
     }
+}
+
+/// The run that its journal amounts to, and what is due.
+async fn replay(shop: &Shop, claimed: &Claimed, plan: &Plan) -> Result<(Run, Option<Effect>), StoreError> {
+    let run = claimed.lease.run;
+    let entries = if claimed.tail.0 > LONG {
+        shop.parts.db.read_slow(async move |tx| journal::replay(tx, run).await).await?
+    } else {
+        shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?
+    };
+    let rules = Rules { limits: shop.parts.limits.clone(), json_object: plan.json_object };
+    Run::replay(rules, entries).map_err(|refused| corrupt(run, refused))
+}
+
+fn corrupt(run: RunId, refused: Refused) -> StoreError {
+    StoreError::Corrupt { what: format!("journal of {run}: {refused}") }
 }
 
 /// A call that took too long was given up, and may take effect all the same.

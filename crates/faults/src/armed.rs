@@ -34,7 +34,11 @@ pub(crate) fn fails(name: &'static str) -> bool {
     if hit(name, false) {
         die(name);
     }
-    hit(name, true)
+    let fails = hit(name, true);
+    if fails {
+        eprintln!("faults: {name} fails");
+    }
+    fails
 }
 
 fn hit(name: &'static str, error: bool) -> bool {

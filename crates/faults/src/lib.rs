@@ -66,6 +66,8 @@ pub enum Sabotage {
     FenceRenew,
     /// A worker that lost its lease lets go of its successor's.
     FenceRelease,
+    /// A worker that ends in good order keeps its leases.
+    KeepLeases,
     /// A call leaves before its intent is journaled.
     ResultBeforeIntent,
     /// What outsiders are to be told is written by a transaction of its own.
@@ -82,11 +84,12 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
         Self::FenceRelease,
+        Self::KeepLeases,
         Self::ResultBeforeIntent,
         Self::OutboxOutside,
         Self::RepeatUnsafe,
@@ -102,6 +105,7 @@ impl Sabotage {
             Self::FenceJournal => "fence-journal",
             Self::FenceRenew => "fence-renew",
             Self::FenceRelease => "fence-release",
+            Self::KeepLeases => "keep-leases",
             Self::ResultBeforeIntent => "result-before-intent",
             Self::OutboxOutside => "outbox-outside",
             Self::RepeatUnsafe => "repeat-unsafe",

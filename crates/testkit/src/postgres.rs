@@ -6,13 +6,15 @@
 //! Everything here blocks. An async test may call it all the same, since nothing but the test waits for it; on a runtime that has other
 //! work to do, hand it to `spawn_blocking`.
 //!
-//! Here: the cluster. Next: `postgres/server.rs` for its processes, `postgres/install.rs` for the programs and the user they run as,
-//! `postgres/bouncer.rs` for a pooler before it, `postgres/guard.rs` for what outlives a killed test.
+//! Here: the cluster. Next: `postgres/server.rs` for its processes, `postgres/standby.rs` for one that follows another,
+//! `postgres/install.rs` for the programs and the user they run as, `postgres/bouncer.rs` for a pooler before it, `postgres/guard.rs` for what
+//! outlives a killed test.
 
 mod bouncer;
 mod guard;
 mod install;
 mod server;
+mod standby;
 
 use std::fs;
 use std::io;
@@ -26,6 +28,7 @@ pub use self::bouncer::Bouncer;
 use self::guard::Guard;
 use self::install::{Install, output};
 use self::server::Server;
+pub use self::standby::Following;
 
 /// The owner of everything, and the database that is there from the start.
 const ERRAND: &str = "errand";
@@ -67,16 +70,7 @@ impl Cluster {
     /// Starts one that listens on a port of this machine too; after a crash it is the same one.
     pub fn with_tcp(settings: &[&str]) -> io::Result<Self> {
         let mut cluster = Self::init(&std::env::temp_dir(), settings)?;
-        cluster.tcp = true;
-        // Somebody may take a free port before PostgreSQL does.
-        for attempt in 0..10 {
-            cluster.port = free_port(attempt)?;
-            match cluster.start_again() {
-                Ok(()) => break,
-                Err(error) if attempt == 9 => return Err(error),
-                Err(_) => {}
-            }
-        }
+        cluster.start_on_a_port()?;
         cluster.create_database(ERRAND)?;
         Ok(cluster)
     }
@@ -171,14 +165,7 @@ impl Cluster {
     }
 
     fn init(parent: &Path, settings: &[&str]) -> io::Result<Self> {
-        let install = Install::find()?;
-        let dir = tempfile::Builder::new().prefix("errand-pg-").tempdir_in(parent)?;
-        install.give(dir.path())?;
-        let guard = Guard::over(dir.path())?;
-        // From here on the guard removes it. Without links, since that is how `/proc` names it.
-        let dir = dir.keep().canonicalize()?;
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let cluster = Self { install, dir, port: USUAL_PORT, tcp: false, settings, server: None, guard };
+        let cluster = Self::empty(parent, settings.iter().map(|setting| (*setting).to_owned()).collect())?;
         let mut initdb = cluster.install.server("initdb", &cluster.dir);
         initdb.arg("-D").arg(cluster.data()).args([
             "-U",
@@ -191,6 +178,30 @@ impl Cluster {
         ]);
         output(&mut initdb)?;
         Ok(cluster)
+    }
+
+    /// A directory with nothing in it yet.
+    fn empty(parent: &Path, settings: Vec<String>) -> io::Result<Self> {
+        let install = Install::find()?;
+        let dir = tempfile::Builder::new().prefix("errand-pg-").tempdir_in(parent)?;
+        install.give(dir.path())?;
+        let guard = Guard::over(dir.path())?;
+        // From here on the guard removes it. Without links, since that is how `/proc` names it.
+        let dir = dir.keep().canonicalize()?;
+        Ok(Self { install, dir, port: USUAL_PORT, tcp: false, settings, server: None, guard })
+    }
+
+    fn start_on_a_port(&mut self) -> io::Result<()> {
+        self.tcp = true;
+        // Somebody may take a free port before PostgreSQL does.
+        for attempt in 0..9 {
+            self.port = free_port(attempt)?;
+            if self.start_again().is_ok() {
+                return Ok(());
+            }
+        }
+        self.port = free_port(9)?;
+        self.start_again()
     }
 
     fn data(&self) -> PathBuf {

@@ -14,6 +14,7 @@ use testkit::hook::Hook;
 use crate::job::{Kind, assignment};
 use crate::kills::now;
 use crate::node::KEY;
+use crate::storm::Stop;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,9 +82,16 @@ impl Api {
         (status == 201).then(|| made["message"]["id"].as_str().unwrap().to_owned())
     }
 
-    /// Asks for a stop; whether somebody said yes.
-    pub(crate) async fn stop(&self, run: RunId) -> bool {
-        self.post(&format!("/v1/runs/{run}/stop"), &json!({})).await.is_some_and(|(status, _)| status == 200)
+    /// Asks for a stop; what somebody said to that.
+    pub(crate) async fn stop(&self, run: RunId) -> Stop {
+        let Some((200, said)) = self.post(&format!("/v1/runs/{run}/stop"), &json!({})).await else {
+            return Stop::Asked;
+        };
+        match said["message"].as_str() {
+            Some("The run is being stopped.") => Stop::Taken,
+            Some(words) if words.ends_with("there was nothing to stop.") => Stop::TooLate(now()),
+            other => panic!("the answer to a stop: {other:?}"),
+        }
     }
 
     /// Approves whatever a run asks; the request, if somebody said that this was the answer.

@@ -1,10 +1,11 @@
-//! Afterwards: everything that must not be, from outside, from the ledger and from the database.
+//! Afterwards: everything that must not be, from outside, from the ledger and from the database. `judge/calls.rs` holds calls against the ledger.
+
+mod calls;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use domain::runs::Event;
-use domain::turns::Outcome;
 use domain::{RunId, Timestamp};
 use futures_util::StreamExt as _;
 use storage::{Db, StoreError};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::job::{Kind, TURNS};
-use crate::storm::Told;
+use crate::storm::{Stop, Told};
 use crate::world::{Store, World};
 
 /// How long nothing may happen until what is not over is stuck.
@@ -22,6 +23,8 @@ const QUIET: Duration = Duration::from_secs(40);
 
 /// How long deliveries may take after that: what a dead server had claimed waits for its claim to end.
 const DELIVERY: Duration = Duration::from_secs(40);
+/// How far a node's time may be from ours: it comes nearer to the database's slowly.
+const CLOCKS_MS: i64 = 1_000;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Verdict {
     pub(crate) wrong: Vec<String>,
     pub(crate) runs: usize,
     pub(crate) claims: usize,
+    /// Those of them that took a run from a worker which had not let go.
+    pub(crate) left: usize,
     pub(crate) calls: usize,
     pub(crate) unknown: usize,
     /// Calls of unknown outcome in runs that nobody asked to stop.
@@ -74,15 +79,21 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
     while let Some(seen) = seen.next().await {
         let mut found = violations(&seen);
         let events = events(&seen);
-        found.extend(calls(&events, ledger.get(&seen.run.0).unwrap_or(&none)));
+        found.extend(calls::wrong(&events, ledger.get(&seen.run.0).unwrap_or(&none)));
         found.extend(heard(&seen, &events, told));
         found.extend(outcome(&seen, &events, told));
+        found.extend(stopped(&seen, &events, told));
         if outbox.get(&seen.run).cloned().unwrap_or_default() != told_outside(&events) {
             found.push(format!("outsiders would be told {:?}", outbox.get(&seen.run)));
         }
-        verdict.claims += events.iter().filter(|(_, _, event)| matches!(event, Event::Claimed { .. })).count();
+        let claims = events.iter().filter_map(|(_, _, event)| match event {
+            Event::Claimed { attempt } => Some(*attempt),
+            _ => None,
+        });
+        verdict.claims += claims.clone().count();
+        verdict.left += claims.filter(|attempt| *attempt > 1).count();
         verdict.unknown += unknown_outcomes(&seen);
-        verdict.cut_off += if told.stopped.contains(&seen.run) { 0 } else { unknown_outcomes(&seen) };
+        verdict.cut_off += if told.stopped.contains_key(&seen.run) { 0 } else { unknown_outcomes(&seen) };
         verdict.takeovers.extend(takeovers(&events, kills));
         verdict.wrong.extend(found.into_iter().map(|wrong| format!("{}: {wrong}", seen.run)));
     }
@@ -114,27 +125,6 @@ fn repeated_lines(entries: &[Entry]) -> Vec<String> {
         .collect()
 }
 
-/// The journal's calls against the ledger's.
-fn calls(events: &Lines, ledger: &[&Entry]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut started = BTreeSet::new();
-    for (_, _, event) in events {
-        match event {
-            Event::ToolStarted { call } => drop(started.insert(call.key)),
-            Event::ToolFinished { key, outcome: Outcome::Ok(value) } if value.get("entry").is_some() => {
-                let effects = ledger.iter().filter(|entry| entry.key == *key && entry.applied).count();
-                if effects != 1 {
-                    wrong.push(format!("the call {key} worked, says the journal; the ledger has {effects} effects"));
-                }
-            }
-            _ => {}
-        }
-    }
-    let unknown = ledger.iter().filter(|entry| !started.contains(&entry.key));
-    wrong.extend(unknown.map(|entry| format!("the ledger has {} without an intent in the journal", entry.line)));
-    wrong
-}
-
 /// What people were told is there, once and in order.
 fn heard(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -160,7 +150,7 @@ fn heard(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
 /// Whether it ended as its kind of Job ends.
 fn outcome(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
     let Some(kind) = told.runs.get(&seen.run) else { return vec![] };
-    if seen.status == "interrupted" && told.stopped.contains(&seen.run) {
+    if seen.status == "interrupted" && !matches!(told.stopped.get(&seen.run), None | Some(Stop::TooLate(_))) {
         return vec![];
     }
     let turns = events.iter().filter(|(_, _, event)| matches!(event, Event::Replied { .. })).count();
@@ -173,6 +163,28 @@ fn outcome(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
         (Kind::Endless, "failed", Some("limit_reached")) if talked || turns == TURNS as usize => vec![],
         (Kind::Steps | Kind::Ask, "completed", None) => vec![],
         _ => vec![format!("{kind:?} ended {} after {turns} turns, cause {cause:?}", seen.status)],
+    }
+}
+
+/// Whether a stop did what whoever asked for it was told.
+fn stopped(seen: &Seen, events: &Lines, told: &Told) -> Option<String> {
+    let stop = told.stopped.get(&seen.run)?;
+    let last =
+        events.iter().rposition(|(_, _, event)| matches!(event, Event::Interrupted { by } if by == "stop_request"));
+    let resumed = |after: usize| events[after..].iter().any(|(_, _, event)| matches!(event, Event::MessageReceived(_)));
+    match (stop, last) {
+        (Stop::Taken, None) => Some("it was being stopped, somebody was told, and never was".to_owned()),
+        (Stop::Taken, Some(at)) if seen.status != "interrupted" && !resumed(at) => {
+            Some(format!("it was stopped and is {} although nobody wrote to it", seen.status))
+        }
+        (Stop::TooLate(_), Some(_)) => {
+            Some("it was stopped although there was nothing to stop, as somebody was told".to_owned())
+        }
+        (Stop::TooLate(at), None) => {
+            let over = events.iter().any(|(_, when, event)| Event::ends(event.kind()) && when.0 <= at.0 + CLOCKS_MS);
+            (!over).then(|| "somebody was told that it was over, which it was not".to_owned())
+        }
+        (Stop::Asked | Stop::Taken, _) => None,
     }
 }
 
@@ -228,7 +240,8 @@ fn received(world: &World, outbox: &HashMap<RunId, BTreeSet<(u64, String)>>) -> 
     wrong
 }
 
-/// From the last kill within a gap that ends with a claim of another worker, to that claim.
+/// From the first kill within a gap that ends with a claim of another worker, to that claim. Where several nodes died in the gap, the worker may
+/// have been in a later one: then it took less.
 fn takeovers(events: &Lines, kills: &[Timestamp]) -> Vec<u64> {
     let gaps = events.windows(2).filter(|pair| matches!(pair[1].2, Event::Claimed { attempt } if attempt > 1));
     gaps.filter_map(|pair| {

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::chance::Chance;
 use crate::job::Kind;
 use crate::judge::judge;
-use crate::storm::{Storm, Told};
+use crate::storm::{Stop, Storm, Told};
 use crate::world::{Plan, Store, World};
 
 /// A node that serves and one that works.
@@ -46,8 +46,8 @@ async fn what_a_worker_does_is_streamed_by_the_node_that_serves() {
     told.runs.insert(run, Kind::Endless);
     tokio::time::sleep(Duration::from_millis(600)).await;
     let asked = Instant::now();
-    told.stopped.insert(run);
-    assert!(api.stop(run).await);
+    told.stopped.insert(run, api.stop(run).await);
+    assert_eq!(told.stopped[&run], Stop::Taken);
     while !api.runs().await.iter().any(|listed| listed.id == run && listed.is_over()) {
         assert!(asked.elapsed() < Duration::from_secs(1), "a stop takes too long");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -70,14 +70,15 @@ async fn behind_a_transaction_pooler_all_is_right_and_a_little_later() {
     let run = api.start_run(&agent, Kind::Endless).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = Instant::now();
-    assert!(api.stop(run).await);
+    let stop = api.stop(run).await;
+    assert_eq!(stop, Stop::Taken);
     while !api.runs().await.iter().any(|listed| listed.id == run && listed.is_over()) {
         assert!(asked.elapsed() < Duration::from_secs(5), "a stop takes too long");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut told = storm.end().await;
     told.runs.insert(run, Kind::Endless);
-    told.stopped.insert(run);
+    told.stopped.insert(run, stop);
     judge(&world, &api, &told, &[]).await.pass(&world);
     drop(bouncer);
 }

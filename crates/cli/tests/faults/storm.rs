@@ -1,10 +1,10 @@
 //! What people do while things break: they start Jobs, write to them, stop some, answer what they are asked, and remember what they were told.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::RunId;
+use domain::{RunId, Timestamp};
 
 use crate::api::Api;
 use crate::chance::Chance;
@@ -16,9 +16,21 @@ pub(crate) struct Told {
     pub(crate) runs: HashMap<RunId, Kind>,
     /// Messages of each run, in the order of their acknowledgement.
     pub(crate) said: HashMap<RunId, Vec<String>>,
-    pub(crate) stopped: HashSet<RunId>,
+    /// Each is asked to stop once at most.
+    pub(crate) stopped: HashMap<RunId, Stop>,
     /// Requests that somebody heard to be answered.
     pub(crate) answered: Vec<(RunId, String)>,
+}
+
+/// What became of a request to stop, as far as whoever asked can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nobody answered: it may have been heard or not.
+    Asked,
+    /// The run is being stopped.
+    Taken,
+    /// It was over already, at this time at the latest.
+    TooLate(Timestamp),
 }
 
 /// People at work. They stop when this is dropped.
@@ -91,8 +103,9 @@ async fn talk(api: Api, run: RunId, chance: Arc<Chance>, told: Arc<Mutex<Told>>)
 async fn stop(api: Api, run: RunId, after: Duration, told: Arc<Mutex<Told>>) {
     tokio::time::sleep(after).await;
     // Whether it was heard or not: it may have been.
-    told.lock().unwrap().stopped.insert(run);
-    let _heard = api.stop(run).await;
+    told.lock().unwrap().stopped.insert(run, Stop::Asked);
+    let heard = api.stop(run).await;
+    told.lock().unwrap().stopped.insert(run, heard);
 }
 
 async fn answer(api: Api, told: Arc<Mutex<Told>>) {

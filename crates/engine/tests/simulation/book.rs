@@ -100,6 +100,8 @@ pub(crate) struct Told {
     pub(crate) acknowledged: BTreeSet<String>,
     /// Requests by how often a client was told that its answer was taken.
     pub(crate) answered: BTreeMap<Uuid, u32>,
+    /// Whether a client was told that the run is being stopped.
+    pub(crate) stopped: bool,
 }
 
 #[derive(Default)]

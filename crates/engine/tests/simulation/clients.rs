@@ -157,7 +157,9 @@ async fn stop(sim: &Arc<Sim>, run: RunId) {
         Ok(live)
     };
     if door.write(run, stop).await == Ok(true) {
-        sim.book().counts.stops += 1;
+        let mut book = sim.book();
+        book.counts.stops += 1;
+        book.told.entry(run.0.to_string()).or_default().stopped = true;
     }
 }
 

@@ -102,7 +102,7 @@ fn at_rest(row: &RunRow, entries: &[Entry], asked: bool, found: &mut Vec<String>
     }
 }
 
-/// What people said is there once, in the order in which it was accepted, and so is each answer that was taken.
+/// What people said is there once, in the order in which it was accepted, and so is each answer that was taken, and a stop.
 fn said(sim: &Sim, run: RunId, entries: &[Entry], found: &mut Vec<String>) {
     let book = sim.book();
     let Some(told) = book.told.get(&run.0.to_string()) else { return };
@@ -121,6 +121,12 @@ fn said(sim: &Sim, run: RunId, entries: &[Entry], found: &mut Vec<String>) {
     }
     if let Some(lost) = told.acknowledged.iter().find(|id| !heard.contains(id)) {
         found.push(format!("the message {lost} was acknowledged and is lost"));
+    }
+    let stopped = |entry: &Entry| matches!(&entry.event, Event::Interrupted { by } if by == "stop_request");
+    // A run that is given up unread is not stopped any more.
+    let given_up = |entry: &Entry| matches!(&entry.event, Event::Failed { cause } if cause.code == "worker_died");
+    if told.stopped && !entries.iter().any(|entry| stopped(entry) || given_up(entry)) {
+        found.push("it was being stopped, a client was told, and never was".into());
     }
     for (request, times) in &told.answered {
         if *times > 1 || answered.get(request) != Some(&1) {

@@ -51,7 +51,7 @@ impl Install {
 
     /// A program of the server, run as its user in `dir`.
     pub(super) fn server(&self, name: &str, dir: &Path) -> Command {
-        self.as_user(&self.bin.join(name), dir)
+        self.as_user(&self.program(name), dir)
     }
 
     /// Another program that will not run as root either.
@@ -78,8 +78,12 @@ impl Install {
 
     /// A program that talks to the server.
     pub(super) fn client(&self, name: &str) -> Command {
+        plain(self.program(name))
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
         let here = self.bin.join(name);
-        if here.is_file() { plain(here) } else { plain(name) }
+        if here.is_file() { here } else { PathBuf::from(name) }
     }
 }
 

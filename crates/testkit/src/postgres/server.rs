@@ -76,11 +76,12 @@ impl Server {
         Ok(())
     }
 
-    /// PostgreSQL writes into its lock file who holds it (line 1) and how far it is (line 8). After a crash the file is that of the dead one.
+    /// PostgreSQL writes into its lock file who holds it (line 1) and how far it is (line 8): a standby that lets readers in is as far as it
+    /// gets. After a crash the file is that of the dead one.
     fn is_ready(&self) -> bool {
         let Ok(lock) = std::fs::read_to_string(self.data.join("postmaster.pid")) else { return false };
         let mut lines = lock.lines().map(str::trim);
-        lines.next() == Some(&self.pid().to_string()) && lines.nth(6) == Some("ready")
+        lines.next() == Some(&self.pid().to_string()) && matches!(lines.nth(6), Some("ready" | "standby"))
     }
 }
 

@@ -72,6 +72,45 @@ fn two_at_once_know_nothing_of_each_other_and_leave_nothing() {
 }
 
 #[test]
+fn a_synchronous_standby_takes_over_with_all_that_was_acknowledged() {
+    let mut primary = Cluster::with_tcp(&[]).unwrap();
+    primary.psql("errand", "create table kept (n int); insert into kept values (1)").unwrap();
+    for kept in ["1", "2"] {
+        let standby = primary.standby(None, Following::Synchronous).unwrap();
+        assert_eq!(count(&standby), kept);
+        assert!(standby.psql("errand", "insert into kept values (0)").is_err(), "it only reads");
+        primary.hold_back().unwrap();
+        let (install, url) = (Install::find().unwrap(), primary.url());
+        let waiting = std::thread::spawn(move || psql(&install, &url, "insert into kept values (0)"));
+        sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished(), "it is acknowledged though the standby does not have it");
+        primary.kill().unwrap();
+        waiting.join().unwrap().unwrap_err();
+        standby.promote().unwrap();
+        assert_eq!(count(&standby), kept, "nothing more and nothing less");
+        standby.psql("errand", "insert into kept values (1)").unwrap();
+        primary = standby;
+    }
+}
+
+#[test]
+fn an_asynchronous_one_may_lack_some_of_it_and_stands_where_the_old_one_stood() {
+    let mut first = Cluster::with_tcp(&[]).unwrap();
+    first.psql("errand", "create table kept (n int)").unwrap();
+    let second = first.standby(None, Following::Asynchronous).unwrap();
+    first.hold_back().unwrap();
+    first.psql("errand", "insert into kept values (1)").unwrap();
+    first.kill().unwrap();
+    second.promote().unwrap();
+    assert_eq!(count(&second), "0");
+    let place = first.address();
+    drop(first);
+    let third = second.standby(place, Following::Synchronous).unwrap();
+    assert_eq!(third.address(), place);
+    assert_eq!(third.psql("errand", "show transaction_read_only").unwrap(), "on");
+}
+
+#[test]
 fn the_guard_ends_what_nobody_ends() {
     let mut cluster = Cluster::start().unwrap();
     // A leftover that heeds no order to stop, as a session that computes.

@@ -79,9 +79,11 @@ impl FromStr for PostgresSettings {
         if ca_file.is_some() && config.get_ssl_mode() == SslMode::Prefer {
             config.ssl_mode(SslMode::Require);
         }
+        // Of several hosts one that does not even refuse leaves time for the others.
+        let share = u32::try_from(config.get_hosts().len()).map_or(CONNECT, |hosts| CONNECT / hosts.max(1));
         config
             .application_name("errand")
-            .connect_timeout(CONNECT)
+            .connect_timeout(share)
             .tcp_user_timeout(SILENCE)
             .keepalives_idle(SILENCE)
             .target_session_attrs(TargetSessionAttrs::ReadWrite);

@@ -68,9 +68,10 @@ impl Writer {
             let job = take(&slot);
             Box::pin(async move {
                 let Some(job) = job else { return };
-                let outcome = transact(&pool, pooler, job, deadline).await;
+                let reply = Cell::new(Some(reply));
                 // The caller may have stopped waiting; what it asked for is done all the same.
-                let _gone = reply.send(outcome);
+                let answer = |outcome| drop(reply.take().map(|reply| reply.send(outcome)));
+                answer(transact(&pool, pooler, job, deadline, &answer).await);
             })
         });
         let queued = async {
@@ -129,14 +130,21 @@ async fn serve(mut waiting: mpsc::Receiver<Message>, pool: Pool, pooler: Pooler,
     }
 }
 
-async fn transact<T, E, F>(pool: &Pool, pooler: Pooler, job: F, deadline: Duration) -> Result<T, E>
+/// `answer` is for whoever has one before the end: nobody, unless sabotaged.
+async fn transact<T, E, F>(
+    pool: &Pool,
+    pooler: Pooler,
+    job: F,
+    deadline: Duration,
+    answer: &dyn Fn(Result<T, E>),
+) -> Result<T, E>
 where
     F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
     E: From<StoreError>,
 {
     let mut client = pool.get().await.map_err(|error| lost(&error))?;
     let committing = Cell::new(false);
-    let done = tokio::time::timeout(deadline, on(&mut client, pooler, job, &committing)).await;
+    let done = tokio::time::timeout(deadline, on(&mut client, pooler, job, &committing, answer)).await;
     done.unwrap_or_else(|_late| {
         // It may answer at any later time: nobody may have it again.
         drop(Object::take(client));
@@ -145,7 +153,13 @@ where
     })
 }
 
-async fn on<T, E, F>(client: &mut Object, pooler: Pooler, job: F, committing: &Cell<bool>) -> Result<T, E>
+async fn on<T, E, F>(
+    client: &mut Object,
+    pooler: Pooler,
+    job: F,
+    committing: &Cell<bool>,
+    answer: &dyn Fn(Result<T, E>),
+) -> Result<T, E>
 where
     F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
     E: From<StoreError>,
@@ -171,6 +185,13 @@ where
         return Err(StoreError::Unreachable("a fault that was asked for".into()).into());
     }
     committing.set(true);
+    if faults::sabotaged(faults::Sabotage::AckBeforeCommit) {
+        answer(Ok(done));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let ended = begun.transaction.commit().await;
+        // It was answered already: nobody hears this.
+        return Err(ended.map_or_else(|error| doubtful(&error), |()| StoreError::Closed).into());
+    }
     begun.transaction.commit().await.map_err(|error| doubtful(&error))?;
     faults::point("postgres.committed");
     Ok(done)
