@@ -51,6 +51,9 @@ pub const POINTS: &[&str] = &[
     "job.letting_go",
     "lease.renew",
     "lease.renewed",
+    "webhook.claimed",
+    "webhook.sent",
+    "webhook.settled",
     "drain.begun",
     "drain.ended",
 ];

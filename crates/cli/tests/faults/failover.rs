@@ -34,7 +34,8 @@ async fn t13_a_synchronous_standby_takes_over() {
     let mut world = World::new(&chance, Plan { nodes: 2, ..Plan::default() }, Store::Postgres { cluster, url }).await;
     let api = world.api();
     let agent = api.create_assignment().await;
-    let each: Vec<Api> = world.nodes.iter_mut().flatten().map(|node| Api::new(vec![Node::up(node)])).collect();
+    let hook = &world.hook;
+    let each: Vec<Api> = world.nodes.iter_mut().flatten().map(|node| Api::new(vec![Node::up(node)], hook)).collect();
     let failovers = number("FAILOVERS", 3);
     let runs = failovers * 60;
     let storm = Storm::begin(&api, &agent, runs, 60, &chance);
