@@ -53,7 +53,9 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
             .map(|node| (node, world.nodes[node].take().unwrap()))
             .collect();
         let told = Instant::now();
-        draining.iter().for_each(|(_, node)| node.terminate());
+        for (_, node) in &draining {
+            node.terminate();
+        }
         if all {
             while leases(&db).await > 0 && told.elapsed() < GRACE {
                 tokio::time::sleep(Duration::from_millis(5)).await;

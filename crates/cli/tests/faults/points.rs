@@ -113,7 +113,7 @@ async fn one(
     let log = std::fs::read_to_string(start.home.join("server.log")).unwrap();
     let point = fault.split(':').next().unwrap_or_default();
     let died = status.is_none_or(|status| !status.success()) && log.contains(&format!("the process dies at {point}"));
-    let failed = log.contains(&format!("faults: {point} fails"));
+    let refused = log.contains(&format!("faults: {point} fails"));
     start.env.pop();
     world.starts.push(start);
     world.nodes.push(None);
@@ -122,10 +122,10 @@ async fn one(
     let api = world.api();
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.iter_mut().for_each(|wrong| *wrong = format!("{fault}: {wrong}"));
-    if must_strike && !died && !failed {
+    if must_strike && !died && !refused {
         verdict.wrong.push(format!("{fault}: nothing came by there so often ({status:?})"));
     }
-    (verdict, died, failed)
+    (verdict, died, refused)
 }
 
 /// What is done: three of each kind of step, and one is stopped.
