@@ -20,7 +20,6 @@ use crate::world::{Store, World};
 
 /// How long nothing may happen until what is not over is stuck.
 const QUIET: Duration = Duration::from_secs(40);
-
 /// How far a node's time may be from ours: it comes nearer to the database's slowly.
 const CLOCKS_MS: i64 = 1_000;
 

@@ -110,10 +110,10 @@ async fn one(
     }
     let status = doomed.ended(Duration::from_secs(10));
     drop(doomed);
-    let log = std::fs::read_to_string(start.home.join("server.log")).unwrap();
+    let said = std::fs::read_to_string(start.home.join("server.log")).unwrap();
     let point = fault.split(':').next().unwrap_or_default();
-    let died = status.is_none_or(|status| !status.success()) && log.contains(&format!("the process dies at {point}"));
-    let refused = log.contains(&format!("faults: {point} fails"));
+    let died = status.is_none_or(|status| !status.success()) && said.contains(&format!("the process dies at {point}"));
+    let refused = said.contains(&format!("faults: {point} fails"));
     start.env.pop();
     world.starts.push(start);
     world.nodes.push(None);
