@@ -199,7 +199,8 @@ impl Config {
             anyhow::anyhow!("{name}: {}: {}", flaw.path(), flaw.inner().to_string().trim().replace('\n', " "))
         })?;
         let data_dir = place.data_dir.clone().unwrap_or(file.server.data_dir);
-        let database = match place.database_url.as_deref().or(file.server.database_url.as_deref()) {
+        let given = place.database_url.as_deref().filter(|url| !url.trim().is_empty());
+        let database = match given.or(file.server.database_url.as_deref()) {
             Some(url) => check::database(url, file.database.connections, file.database.transaction_pooler, name)?,
             None => Database::Sqlite(data_dir.join("errand.db")),
         };

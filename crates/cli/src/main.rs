@@ -5,7 +5,8 @@
 //!
 //! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
 //!
-//! Exit codes: 0 done; 1 anything else, a wrong command line included; 2 no key or a refused one (401); 3 not there (404).
+//! Exit codes: 0 done; 1 anything else, a wrong command line included; 2 no key or a refused one (401); 3 not there (404); 70 the disk of
+//! a server's database is in doubt.
 
 mod agents;
 mod ambient;

@@ -61,6 +61,11 @@ impl Serve {
         crate::wire::install_tls();
         let mut signals = Signals::new()?;
         let mut config = Config::load(&self.place, self.listen, &environment)?;
+        if self.role != Role::All && matches!(config.database, Database::Sqlite(_)) {
+            anyhow::bail!(
+                "--role api and --role worker share their work through PostgreSQL; on SQLite one node does all, so leave --role out"
+            );
+        }
         let (listener, address) = listen(&config.listen).await?;
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;

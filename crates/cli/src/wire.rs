@@ -75,10 +75,11 @@ impl House {
         }
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
+        open_sandboxes(config)?;
         let (db, ambient, locks) = open_alone(config).await?;
         let now = ambient.now();
         faults::point("start.opened");
-        db.migrate(MIGRATIONS, now.0).await?;
+        db.migrate(MIGRATIONS, now.0).await.with_context(|| config.database.to_string())?;
         faults::point("start.migrated");
         if !db.is_shared() {
             // The locks are ours, so whoever held these claims is gone.
@@ -328,6 +329,24 @@ fn node_name(folder: &Path, ambient: &SystemAmbient) -> anyhow::Result<String> {
     let name = ambient.id(ambient.now()).simple().to_string();
     std::fs::write(&file, &name).with_context(|| file.display().to_string())?;
     Ok(name)
+}
+
+/// Sees to it that files can be kept. A folder that nodes share is never made here: if its disk is not mounted, the files of this node would be where
+/// no other looks.
+fn open_sandboxes(config: &Config) -> anyhow::Result<()> {
+    let (folder, shown) = (&config.sandboxes, config.sandboxes.display());
+    let apart = !folder.starts_with(&config.data_dir);
+    if apart && matches!(config.database, Database::Postgres(_)) {
+        anyhow::ensure!(
+            folder.is_dir(),
+            "sandboxes.folder: {shown} is not there: mount or make it, the same one for every node"
+        );
+    } else {
+        make_private(folder).with_context(|| format!("the folder of the sandboxes {shown}"))?;
+    }
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    let written = std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe));
+    written.with_context(|| format!("nothing can be written into the folder of the sandboxes {shown}"))
 }
 
 /// Makes the folder, for its owner only, unless it is there.

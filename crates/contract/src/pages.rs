@@ -10,7 +10,7 @@ use crate::strict_json::shorten;
 
 mod run_query;
 
-pub use run_query::{RunQuery, SortOrder};
+pub use run_query::{RunQuery, SortOrder, TEXT_MAX};
 
 /// Page size when none is asked for.
 pub const DEFAULT_LIMIT: u32 = 20;

@@ -74,7 +74,11 @@ impl ApiError {
             Self::Busy
             | Self::NotReady
             | Self::Store(
-                StoreError::Closed | StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+                StoreError::Closed
+                | StoreError::Busy
+                | StoreError::Exhausted(_)
+                | StoreError::Unreachable(_)
+                | StoreError::InDoubt(_),
             ) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Store(StoreError::Full) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::Store(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -101,7 +105,7 @@ impl ApiError {
             Self::Store(StoreError::Full) => {
                 "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
             }
-            Self::Store(StoreError::Busy | StoreError::Unreachable(_)) => {
+            Self::Store(StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_)) => {
                 "The database does not answer at this moment, nothing was stored. Try again in a moment."
             }
             Self::Store(StoreError::InDoubt(_)) => {
@@ -130,9 +134,10 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         let told = match self {
             Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            Self::Busy | Self::Store(StoreError::Busy | StoreError::Unreachable(_) | StoreError::InDoubt(_)) => {
-                Some((header::RETRY_AFTER, "1"))
-            }
+            Self::Busy
+            | Self::Store(
+                StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+            ) => Some((header::RETRY_AFTER, "1")),
             _ => None,
         };
         if let Some((name, value)) = told {
@@ -200,6 +205,7 @@ mod tests {
             (StoreError::Full, 507),
             (StoreError::Closed, 503),
             (StoreError::Busy, 503),
+            (StoreError::Exhausted(String::new()), 503),
             (StoreError::Unreachable(String::new()), 503),
             (StoreError::InDoubt(String::new()), 503),
             (StoreError::Sql("SELECT secret".into()), 500),

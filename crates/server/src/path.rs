@@ -75,6 +75,9 @@ impl<T: PathId, S: Send + Sync> FromRequestParts<S> for Id<T> {
             RawPathParams::from_request_parts(parts, state).await.map_err(|_| bad("bytes that are no UTF-8"))?;
         let text = parameters.iter().find(|(name, _)| *name == T::NAME).map(|(_, text)| text);
         let text = text.ok_or_else(|| ApiError::Internal(format!("a route has no {}", T::NAME)))?;
+        if text.contains('\0') {
+            return Err(ApiError::InvalidRequest(format!("{} in the path: holds U+0000, which no id may", T::NAME)));
+        }
         text.parse().map(Self).map_err(|_| bad(text))
     }
 }

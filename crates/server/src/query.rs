@@ -71,6 +71,9 @@ impl<Q: Parameters, S: Sync> FromRequestParts<S> for Query<Q> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let pairs = Pairs::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|error| ApiError::InvalidRequest(format!("the query string cannot be read: {error}")))?;
+        if let Some((name, _)) = pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            return Err(bad(name, "holds U+0000, which no text may"));
+        }
         Q::read(&pairs.0).map(Self)
     }
 }

@@ -270,8 +270,11 @@ async fn suspect(tx: &mut Tx<'_>, wanted: &Claiming, lease_ms: i64) -> Result<Ve
 /// How many runs of the team may still be claimed.
 async fn room(tx: &mut Tx<'_>, team: TeamId, most: Option<u32>) -> Result<u32, StoreError> {
     let Some(most) = most else { return Ok(u32::MAX) };
-    // Two nodes that count at once would both find room.
-    tx.alone(team.0).await?;
+    // Two nodes that count at once would both find room. Nobody waits: two that hold what the other wants would do so for ever, and whoever
+    // has the team claims for it.
+    if !tx.try_alone(team.0).await? {
+        return Ok(0);
+    }
     let held = tx.row(HELD, &params![team]).await?.map_or(Ok(0), |row| row.u32(0))?;
     Ok(most.saturating_sub(held))
 }

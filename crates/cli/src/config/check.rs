@@ -78,7 +78,7 @@ mod tests {
             ("sqlite:a.db", "a.db"),
             ("sqlite:///v/a.db", "/v/a.db"),
             ("sqlite://a.db", "a.db"),
-            ("postgres://u:secret@h/d", "postgres://h/d"),
+            ("postgres://u:secret@h/d", "postgres://h:5432/d"),
         ] {
             assert_eq!(read(url).unwrap().to_string(), place);
         }

@@ -61,8 +61,14 @@ fn sandboxes(report: &mut Report, config: &Config) {
     if folder.is_dir() {
         modes(report, folder);
         room(report, folder);
+    } else if shared {
+        report.problem(
+            "sandboxes",
+            format!("{} is not there", folder.display()),
+            "mount or make it, the same one for every node: no server starts without it",
+        );
     } else {
-        report.ok("sandboxes", format!("{} is made with the first file", folder.display()));
+        report.ok("sandboxes", format!("{} is made at the first start", folder.display()));
     }
 }
 

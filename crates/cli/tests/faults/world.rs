@@ -110,6 +110,7 @@ impl World {
             plan.deaths,
             model.openai_url(),
         );
+        fs::create_dir(folder.path().join("sandboxes")).unwrap();
         let file = folder.path().join("errand.toml");
         fs::write(&file, config).unwrap();
         let mut env = plan.env;

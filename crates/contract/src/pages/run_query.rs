@@ -38,6 +38,9 @@ const STATUSES: [&str; 10] = [
     "needs_attention",
 ];
 
+/// The longest text that is looked for, in characters: far longer than any title.
+pub const TEXT_MAX: usize = 1_000;
+
 const SEVERITIES: [&str; 3] = ["critical", "medium", "low"];
 
 /// Which runs are wanted, and in which order. A filter that is `None` lets everything through.
@@ -55,9 +58,9 @@ pub struct RunQuery {
     pub user_id: Option<String>,
     /// UUID.
     pub case_queue_id: Option<String>,
-    /// As in [`crate::runs::Run::source`].
+    /// As in [`crate::runs::Run::source`], [`TEXT_MAX`] characters at most.
     pub source: Option<String>,
-    /// Free text.
+    /// Free text, [`TEXT_MAX`] characters at most.
     pub search: Option<String>,
     /// Whether an evaluation found anything.
     pub has_issues: Option<bool>,
@@ -96,8 +99,8 @@ impl RunQuery {
             agent_id: parameters.uuid("agent_id")?,
             user_id: parameters.uuid("user_id")?,
             case_queue_id: parameters.uuid("case_queue_id")?,
-            source: parameters.text("source").map(str::to_owned),
-            search: parameters.text("search").map(str::to_owned),
+            source: parameters.short_text("source")?,
+            search: parameters.short_text("search")?,
             has_issues: has_issues.map(|text| text == "true"),
             issue_severity: parameters.one_of("issue_severity", &SEVERITIES)?,
             since: parameters.text("since").map(str::to_owned),
@@ -107,6 +110,14 @@ impl RunQuery {
 }
 
 impl Parameters<'_> {
+    fn short_text(&self, name: &str) -> Result<Option<String>, BadParameter> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.chars().count() {
+            0..=TEXT_MAX => Ok(Some(text.to_owned())),
+            long => Err(BadParameter::new(name, &format!("expected at most {TEXT_MAX} characters, got {long}"))),
+        }
+    }
+
     fn one_of(&self, name: &str, allowed: &[&str]) -> Result<Option<String>, BadParameter> {
         let Some(text) = self.text(name) else { return Ok(None) };
         if allowed.contains(&text) {

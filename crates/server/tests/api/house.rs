@@ -18,6 +18,7 @@ use storage::runs::{Commit, Committed, Then};
 use storage::work::{self, Claimed, Claiming};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError};
 use testkit::ambient::FakeAmbient;
+use testkit::postgres::Cluster;
 use testkit::schemas::Contract;
 use tower::ServiceExt;
 
@@ -71,7 +72,17 @@ impl House {
         let ambient = Arc::new(FakeAmbient::default());
         let time = Arc::clone(&ambient);
         let db = Db::open(&Settings::new(folder.path().join("errand.db"), Arc::new(move || time.now())));
-        let db = db.expect("a store");
+        Self::with(db.expect("a store"), ambient, folder).await
+    }
+
+    /// The same on an empty PostgreSQL. Its leases go by its own clock.
+    pub(crate) async fn on_postgres(cluster: &Cluster) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::connect(cluster.url().parse().expect("a URL")).await.expect("a store");
+        Self::with(db, Arc::new(FakeAmbient::default()), folder).await
+    }
+
+    async fn with(db: Db, ambient: Arc<FakeAmbient>, folder: tempfile::TempDir) -> Self {
         db.migrate(MIGRATIONS, ambient.now().0).await.expect("a schema");
         let app = App {
             db,

@@ -23,3 +23,5 @@ mod runs;
 mod sandboxes;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod stores;

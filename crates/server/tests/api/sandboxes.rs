@@ -115,7 +115,7 @@ async fn paths_do_not_leave_the_workspace() {
     let files = sandbox(&house).await;
     for path in ["../x", "/etc/passwd", "/workspace/../x", "a%00b", "a%5Cb", "/workspacex"] {
         let message = house.get(&format!("{files}?path={path}")).await.refusal(400, "invalid_request");
-        assert!(message.starts_with("path"), "{message}");
+        assert!(message.contains("path"), "{message}");
         house.get(&format!("{files}/content?path={path}")).await.refusal(400, "invalid_request");
         house.post_bytes(KEY, &format!("{files}?path={path}"), "text/csv", "a").await.refusal(400, "invalid_request");
     }

@@ -6,12 +6,15 @@
 /// nothing behind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another process held the write lock for longer than the busy timeout. Worth repeating.
-    #[error("the database is busy: another process has been writing for too long; try again")]
+    /// What was needed was held by others for too long. Worth repeating.
+    #[error("the database is busy: what was needed was held by others for too long; try again")]
     Busy,
+    /// This process has used up what the system lets it have at once. Nothing was written. Worth repeating.
+    #[error("too many files are open: raise the limit of open files (`ulimit -n`, LimitNOFILE=); {0}")]
+    Exhausted(String),
     /// The disk (or the allowed size of the database) is full. Reads go on, and writes do again
     /// as soon as there is room.
-    #[error("the disk is full: make room for the database; reads go on meanwhile")]
+    #[error("the disk is full: make room on it; reads go on meanwhile")]
     Full,
     /// The operating system refused to read, write or sync.
     #[error("the database file cannot be read or written: {0}")]
@@ -73,7 +76,7 @@ impl StoreError {
 
     /// Whether the same may go well in a moment, with nothing changed but the weather.
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full | Self::Unreachable(_) | Self::InDoubt(_))
+        matches!(self, Self::Busy | Self::Exhausted(_) | Self::Full | Self::Unreachable(_) | Self::InDoubt(_))
     }
 }
 
@@ -86,7 +89,7 @@ mod tests {
         let what = String::new;
         assert!(StoreError::Io(what()).durability_in_doubt());
         assert!(StoreError::Corrupt { what: what() }.durability_in_doubt());
-        for survivable in [StoreError::Full, StoreError::Busy, StoreError::Sql(what())] {
+        for survivable in [StoreError::Full, StoreError::Busy, StoreError::Exhausted(what()), StoreError::Sql(what())] {
             assert!(!survivable.durability_in_doubt(), "{survivable:?}");
         }
     }

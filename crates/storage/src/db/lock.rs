@@ -20,7 +20,7 @@ impl DataLock {
     /// when another server has it.
     pub fn take(folder: &Path) -> Result<DataLock, StoreError> {
         let path = folder.join("server.lock");
-        let failed = |error| StoreError::Io(format!("{}: {error}", path.display()));
+        let failed = |error| StoreError::Locked(format!("the data folder cannot be used: {}: {error}", path.display()));
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {

@@ -26,6 +26,7 @@ pub(super) use statement::{exec, rows, script};
 use trouble::{lost, said};
 
 /// Holds a name until the transaction ends.
+pub(super) const TRY_ALONE: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
 pub(super) const ALONE: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS held";
 
 /// An open database.
@@ -56,9 +57,13 @@ impl Postgres {
         let reads = Reads { pool: settings.pool(places)?, pooler: settings.pooler };
         let first = reads.pool.get().await.map_err(|error| lost(&error))?;
         connect::judge(&first).await?;
+        if settings.pooler == Pooler::None && places > 1 {
+            let second = reads.pool.get().await.map_err(|error| lost(&error))?;
+            connect::look_for_pooler(&first, &second).await?;
+        }
         drop(first);
         let writer = Writer::start(&settings, places)?;
-        Ok(Self { writer, reads, slow: Arc::new(Semaphore::new(places)), settings })
+        Ok(Self { writer, reads, slow: Arc::new(Semaphore::new((places / 2).max(1))), settings })
     }
 
     /// See [`Db::write`](super::Db::write).

@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::value::{Row, Value};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ffi};
+use std::fs::File;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -148,6 +149,7 @@ pub(super) fn said(error: &rusqlite::Error) -> StoreError {
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
         ErrorCode::DiskFull => StoreError::Full,
+        ErrorCode::CannotOpen if out_of_files() => StoreError::Exhausted(text),
         ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
             StoreError::Io(format!("{text} (SQLite code {})", code.extended_code))
         }
@@ -155,6 +157,12 @@ pub(super) fn said(error: &rusqlite::Error) -> StoreError {
         ErrorCode::ConstraintViolation => refused(code.extended_code, &text),
         _ => StoreError::Sql(text),
     }
+}
+
+/// Whether nobody in this process can open a file: that says nothing of the disk.
+fn out_of_files() -> bool {
+    // EMFILE and ENFILE, everywhere that Rust runs on a Unix.
+    File::open("/dev/null").is_err_and(|error| matches!(error.raw_os_error(), Some(23 | 24)))
 }
 
 fn refused(code: i32, text: &str) -> StoreError {

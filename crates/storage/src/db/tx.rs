@@ -56,6 +56,16 @@ impl Tx<'_> {
         }
     }
 
+    /// The same without waiting: whether nobody else held it. On SQLite whoever may write is alone already.
+    pub(crate) async fn try_alone(&mut self, name: Uuid) -> Result<bool, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(true),
+            Engine::Postgres(_) => {
+                self.row(postgres::TRY_ALONE, &[name.into()]).await?.map_or(Ok(false), |row| row.bool(0))
+            }
+        }
+    }
+
     async fn some_rows(&mut self, sql: Sql, params: &[Value], limit: usize) -> Result<Vec<Row>, StoreError> {
         let outcome = match &mut self.engine {
             Engine::Sqlite(connection) => sqlite::rows(connection, sql.sqlite, params, limit),

@@ -74,3 +74,53 @@ async fn through_a_pooler_no_statement_has_a_name() {
     let named: Vec<_> = parsed.iter().filter(|statement| !statement.starts_with("<unnamed>: ")).collect();
     assert!(named.is_empty(), "{named:?}");
 }
+
+#[tokio::test]
+async fn a_pooler_that_nobody_told_of_is_found_at_the_start() {
+    let cluster = Cluster::start().unwrap();
+    let bouncer = Bouncer::start(&cluster).unwrap();
+    let settings: PostgresSettings = cluster.url_at(bouncer.address(), "errand").parse().unwrap();
+    let refused = Db::connect(settings).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Setup(why)) if why.contains("transaction_pooler = true")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_may_make_no_tables_is_told_what_to_grant() {
+    let cluster = Cluster::start().unwrap();
+    cluster.psql("errand", "CREATE ROLE guest LOGIN").unwrap();
+    let url = cluster.url().replacen("errand@", "guest@", 1);
+    let db = Db::connect(url.parse().unwrap()).await.unwrap();
+    let refused = db.migrate(MIGRATIONS, 0).await;
+    assert!(matches!(&refused, Err(StoreError::Setup(why)) if why.contains("GRANT CREATE")), "{refused:?}");
+}
+
+/// A server that says nothing any more holds up nobody for longer than it takes to give it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_do_not_queue_for_a_server_that_hangs() {
+    let cluster = Cluster::start().unwrap();
+    let db = Db::connect(cluster.url().parse().unwrap()).await.unwrap();
+    db.migrate(MIGRATIONS, 0).await.unwrap();
+    let began = std::time::Instant::now();
+    let writes = (0..40).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let sleep = "SELECT 1 FROM (SELECT pg_sleep(30)) AS slept";
+            let written = db.write::<_, StoreError, _>(async move |tx| tx.row(sleep, &[]).await).await;
+            (written.map(drop), began.elapsed())
+        })
+    });
+    let mut taken_back = 0;
+    for write in writes.collect::<Vec<_>>() {
+        let (written, after) = write.await.unwrap();
+        match written {
+            Err(StoreError::Unreachable(_)) if after.as_secs() < 8 => taken_back += 1,
+            // The server's own patience with a statement.
+            Err(StoreError::Busy) => assert!(after.as_secs() < 22, "{after:?}"),
+            other => panic!("{other:?} after {after:?}"),
+        }
+    }
+    assert_eq!(taken_back, 36, "all but those that had a connection");
+}

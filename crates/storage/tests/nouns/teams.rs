@@ -3,6 +3,11 @@
 use storage::runs::{Filter, Then};
 use storage::{agents, builds, human_requests, journal, runs, sandboxes, teams};
 
+use std::collections::HashMap;
+
+use domain::TeamId;
+use storage::work::{self, Claiming};
+
 use crate::house::{Engine, House, at, request, step};
 
 both!(a_stranger_sees_nothing_of_anything);
@@ -73,4 +78,54 @@ async fn each_team_counts_its_own_runs(engine: Engine) {
     assert_eq!(numbers, [1, 1, 2]);
     let first = house.db.read(async |tx| teams::first(tx).await).await.unwrap();
     assert_eq!(first, Some(house.team));
+}
+
+both!(nodes_that_claim_for_bounded_teams_at_once_never_wait_in_a_circle);
+async fn nodes_that_claim_for_bounded_teams_at_once_never_wait_in_a_circle(engine: Engine) {
+    const MOST: u32 = 6;
+    let house = House::new(engine).await;
+    let mut all = vec![house.team, house.strangers];
+    for _ in 0..6 {
+        let team = TeamId(house.id());
+        house.db.write(async move |tx| teams::insert(tx, team, "more", at(0)).await).await.unwrap();
+        all.push(team);
+    }
+    for team in &all {
+        let agent = house.agent(*team, "worker").await;
+        let build = house.build(*team, agent).await.unwrap().id;
+        for _ in 0..2 * MOST {
+            house.run_of(*team, agent, build, "a job", at(10)).await;
+        }
+    }
+    let nodes = (0..12).map(|_| {
+        let (db, tokens) = (house.db.clone(), (0..8).map(|_| house.id()).collect::<Vec<_>>());
+        tokio::spawn(async move {
+            let mut claimed = Vec::new();
+            for token in tokens {
+                // Spread over all bits, as real ones are: with them the order of the teams is drawn.
+                let token =
+                    uuid::Uuid::from_u128(token.as_u128().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+                let wanted = Claiming {
+                    token,
+                    now: at(20),
+                    lease_ms: 60_000,
+                    most: 5,
+                    stops_only: false,
+                    team_most: Some(MOST),
+                    suspect_from: 1_000,
+                    suspect: true,
+                };
+                claimed.extend(db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap());
+            }
+            claimed
+        })
+    });
+    let mut held: HashMap<TeamId, u32> = HashMap::new();
+    for node in nodes.collect::<Vec<_>>() {
+        for claimed in node.await.unwrap() {
+            *held.entry(claimed.lease.team).or_default() += 1;
+        }
+    }
+    assert_eq!(held.len(), all.len());
+    assert!(held.values().all(|held| *held <= MOST), "{held:?}");
 }

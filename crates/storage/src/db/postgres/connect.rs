@@ -13,12 +13,12 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::trouble::said;
+use super::trouble::{chain, said};
 use crate::db::error::StoreError;
 use crate::db::health::Health;
 
 /// How long a connection may take to come about, and how long a job waits for a free one.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A peer that does not acknowledge for so long is gone; the system's own patience is a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 /// No statement of ours takes seconds; one that waits for a lock that long waits for something broken. What is left open in the middle is
@@ -64,6 +64,7 @@ impl FromStr for PostgresSettings {
     /// one that takes writes is used. TLS always verifies the server, so every `sslmode` but `disable` and `prefer` means `verify-full`.
     fn from_str(url: &str) -> Result<Self, StoreError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        whole(base, query)?;
         let (mut kept, mut ca_file) = (Vec::new(), None);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
@@ -74,7 +75,7 @@ impl FromStr for PostgresSettings {
         }
         // The error names the parameter and never quotes the URL, which may hold a password.
         let mut config = Config::from_str(&format!("{base}?{}", kept.join("&")))
-            .map_err(|error| StoreError::Setup(format!("the database URL: {error}")))?;
+            .map_err(|error| StoreError::Setup(format!("the database URL: {}", chain(&error))))?;
         if ca_file.is_some() && config.get_ssl_mode() == SslMode::Prefer {
             config.ssl_mode(SslMode::Require);
         }
@@ -90,12 +91,31 @@ impl FromStr for PostgresSettings {
     }
 }
 
+/// Refuses a URL in which a part of the password would be taken for a host or a path, and be shown as one.
+fn whole(base: &str, query: &str) -> Result<(), StoreError> {
+    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let (people, after) = rest.rsplit_once('@').unwrap_or(("", rest));
+    if people.contains(['@', '/', '#']) || after.contains('#') || query.contains('@') {
+        let wanted = "write @ as %40, / as %2F, # as %23 and ? as %3F in user name and password";
+        return Err(StoreError::Setup(format!("the database URL: {wanted}")));
+    }
+    Ok(())
+}
+
 impl PostgresSettings {
     /// The server and database, without user and password, for people.
     pub fn place(&self) -> String {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(place, host)| {
+            let name = match host {
+                tokio_postgres::config::Host::Tcp(name) => name.clone(),
+                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+            };
+            // One port is that of all hosts.
+            match ports.get(place).or(ports.first()) {
+                Some(port) => format!("{name}:{port}"),
+                None => name,
+            }
         });
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
         format!("postgres://{}/{database}", hosts.collect::<Vec<_>>().join(","))
@@ -184,6 +204,27 @@ pub(super) async fn judge(client: &Object) -> Result<(), StoreError> {
     if wrong.is_empty() { Ok(()) } else { Err(StoreError::Setup(wrong.join("; "))) }
 }
 
+/// Refuses a pooler that gives each transaction another session, where nobody said that there is one: statements would be missing, now and then.
+/// Of two connections one holds a session while the other works, and then lets it go: such a pooler gives the other one that.
+pub(super) async fn look_for_pooler(one: &Object, other: &Object) -> Result<(), StoreError> {
+    let session = async || {
+        let row = other.query_typed_one("SELECT pg_backend_pid()", &[]).await?;
+        row.try_get::<_, i32>(0)
+    };
+    let found = async {
+        one.batch_execute("BEGIN").await?;
+        let while_held = session().await;
+        one.batch_execute("COMMIT").await?;
+        Ok::<_, tokio_postgres::Error>((while_held?, session().await?))
+    };
+    match found.await.map_err(|error| said(&error))? {
+        (before, after) if before == after => Ok(()),
+        _ => Err(StoreError::Setup(
+            "a pooler stands before the server that gives each transaction another session: set `transaction_pooler = true` in section [database]".into(),
+        )),
+    }
+}
+
 /// What a server that was not refused is like.
 pub(super) async fn health(client: &Object, of_a_node: u32) -> Result<Health, StoreError> {
     // Without a name, as above.
@@ -216,12 +257,22 @@ mod tests {
     fn a_url_is_read_and_shown_without_its_password() {
         let url = "postgres://me:s3cret@one,two:5433/jobs?sslmode=verify-full&sslrootcert=/etc/ca.pem";
         let settings: PostgresSettings = url.parse().unwrap();
-        assert_eq!(settings.place(), "postgres://one,two/jobs");
+        assert_eq!(settings.place(), "postgres://one:5432,two:5433/jobs");
         assert_eq!(settings.config.get_ssl_mode(), SslMode::Require);
         assert_eq!(settings.ca_file, Some("/etc/ca.pem".into()));
-        for wrong in ["postgres://me:s3cret@h/d?nonsense=1", "postgres://me:s3cret@h:port/d"] {
+        for (wrong, why) in [
+            ("postgres://me:s3cret@h/d?nonsense=1", "nonsense"),
+            ("postgres://me:s3cret@h/d?sslmode=allow", "sslmode"),
+            ("postgres://me:s3cret@h:port/d", "port"),
+            ("postgres://me:s3@cret@h/d", "%40"),
+            ("postgres://me:s3/cret@h/d", "%2F"),
+            ("postgres://me:s3#cret@h/d", "%23"),
+            ("postgres://me:s3@cret#x@h/d", "%40"),
+            ("postgres://me:s3?cret@h/d", "the database URL"),
+        ] {
             let told = PostgresSettings::from_str(wrong).err().unwrap().to_string();
-            assert!(told.contains("the database URL") && !told.contains("s3cret"), "{told}");
+            assert!(told.contains("the database URL") && told.contains(why), "{told}");
+            assert!(!told.contains("s3") && !told.contains("cret"), "{told}");
         }
     }
 }

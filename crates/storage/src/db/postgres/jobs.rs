@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::connect::{LONG_DEADLINE, Pooler, PostgresSettings};
+use super::connect::{CONNECT, LONG_DEADLINE, Pooler, PostgresSettings};
 use super::trouble::{doubtful, lost};
 use super::{Access, begin};
 use crate::db::error::StoreError;
@@ -52,26 +52,41 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Queues a job and waits for its commit, which must come within `deadline` of its beginning.
+    /// Queues a job and waits for its commit, which must come within `deadline` of its beginning. A job that cannot begin within
+    /// [`connect::CONNECT`] is taken back.
     pub(super) async fn write<T, E, F>(&self, job: F, deadline: Duration) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
+        // Whoever takes the job out decides: the thread that it is done, the caller that it never is.
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let own = Arc::clone(&slot);
         let job: Job = Box::new(move |pool, pooler| {
+            let job = take(&slot);
             Box::pin(async move {
+                let Some(job) = job else { return };
                 let reply = Cell::new(Some(reply));
                 // The caller may have stopped waiting; what it asked for is done all the same.
                 let answer = |outcome| drop(reply.take().map(|reply| reply.send(outcome)));
                 answer(transact(&pool, pooler, job, deadline, &answer).await);
             })
         });
-        if self.queue.send(Message::Job(job)).await.is_err() {
-            return Err(StoreError::Closed.into());
-        }
-        answer.await.unwrap_or_else(|_dropped| Err(StoreError::Closed.into()))
+        let queued = async {
+            self.queue.send(Message::Job(job)).await.map_err(|_| StoreError::Closed)?;
+            Ok::<_, StoreError>((&mut answer).await)
+        };
+        let answered = match tokio::time::timeout(CONNECT, queued).await {
+            Ok(answered) => answered?,
+            Err(_late) if take(&own).is_some() => {
+                let why = "no connection to the database came free in time";
+                return Err(StoreError::Unreachable(why.to_owned()).into());
+            }
+            Err(_late) => answer.await,
+        };
+        answered.unwrap_or_else(|_dropped| Err(StoreError::Closed.into()))
     }
 
     /// Lets the thread finish what was asked for.
@@ -82,6 +97,10 @@ impl Writer {
             let _ended = closed.await;
         }
     }
+}
+
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 async fn serve(mut waiting: mpsc::Receiver<Message>, pool: Pool, pooler: Pooler, places: usize) {

@@ -30,6 +30,15 @@ pub(super) fn said(error: &Error) -> StoreError {
         _ if ["08", "57", "58", "53", "XX"].iter().any(|class| told.code().code().starts_with(class)) => {
             StoreError::Unreachable(text())
         }
+        SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Setup(format!(
+            "{}: make the user of the URL the owner of the database, or as its owner: GRANT CREATE, USAGE ON SCHEMA public TO that user",
+            text()
+        )),
+        // Ours are never dropped while they are in use, so somebody gave the session to others.
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => StoreError::Unreachable(format!(
+            "{}: a pooler stands before the server that gives each transaction another session; set `transaction_pooler = true` in section [database]",
+            text()
+        )),
         _ if told.code().code().starts_with("23") => StoreError::Constraint(told.message().to_owned()),
         _ => StoreError::Sql(text()),
     }
@@ -69,7 +78,7 @@ fn is_of_the_way(error: &Error) -> bool {
     words.contains("connect") || words.contains("communicating") || words.contains("unexpected message")
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

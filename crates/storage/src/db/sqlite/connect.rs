@@ -59,6 +59,8 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
 pub(super) fn for_reading(settings: &Settings) -> Result<Connection, StoreError> {
     let connection = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     set(&connection, "query_only", 1)?;
+    // SQLite opens its files at the first read: here, so that whoever is given the connection need not.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())).map_err(|error| said(&error))?;
     Ok(connection)
 }
 

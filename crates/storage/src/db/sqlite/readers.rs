@@ -24,12 +24,12 @@ pub(in crate::db) struct Readers {
 }
 
 impl Readers {
-    /// Opens the first connection, so that a file that cannot be read is found at the start.
+    /// Opens those that are kept, so that a file that cannot be read is found at the start, and reads go on where no more files can be opened.
     pub(in crate::db) fn new(settings: &Settings) -> Result<Self, StoreError> {
-        let first = for_reading(settings)?;
+        let first = (0..settings.readers.max(1)).map(|_| for_reading(settings)).collect::<Result<_, _>>()?;
         Ok(Readers {
             settings: settings.clone(),
-            idle: Mutex::new(Some(vec![first])),
+            idle: Mutex::new(Some(first)),
             slow: Arc::new(Semaphore::new(settings.readers.max(1))),
         })
     }
@@ -91,12 +91,12 @@ impl Readers {
 
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle().as_mut().ok_or(StoreError::Closed)?.pop();
-        idle.map_or_else(|| for_reading(&self.settings), Ok)
+        idle.map_or_else(|| for_reading(&self.settings).map_err(one_too_many), Ok)
     }
 
     fn give_back(&self, connection: Connection) {
         if let Some(idle) = self.idle().as_mut()
-            && idle.len() < self.settings.readers
+            && idle.len() < self.settings.readers.max(1)
         {
             idle.push(connection);
         }
@@ -104,5 +104,13 @@ impl Readers {
 
     fn idle(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Others read the same file at this moment: that it cannot be opened once more says nothing of the disk.
+fn one_too_many(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io(why) => StoreError::Exhausted(why),
+        other => other,
     }
 }
