@@ -1,5 +1,7 @@
 //! What an armed build does wrong on purpose, so that a fault suite can show that it would notice (crate `faults`). No other build comes here.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use domain::Timestamp;
 use uuid::Uuid;
 
@@ -38,4 +40,11 @@ pub async fn tell_outside(tx: &mut Tx<'_>, step: &Commit) -> Result<(), StoreErr
 /// Whether a reader misses this event.
 pub(crate) fn drops(kind: &str) -> bool {
     faults::sabotaged(faults::Sabotage::DropEvent) && kind == "tool_finished"
+}
+
+/// Whether this write is answered before its commit. Where transactions run side by side one in four is: if all were, a worker would never see its
+/// own claim, and nothing would happen that could be lost.
+pub(crate) fn answers_early() -> bool {
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    faults::sabotaged(faults::Sabotage::AckBeforeCommit) && WRITES.fetch_add(1, Ordering::Relaxed) % 4 == 3
 }

@@ -53,7 +53,9 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
             .map(|node| (node, world.nodes[node].take().unwrap()))
             .collect();
         let told = Instant::now();
-        draining.iter().for_each(|(_, node)| node.terminate());
+        for (_, node) in &draining {
+            node.terminate();
+        }
         if all {
             while leases(&db).await > 0 && told.elapsed() < GRACE {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -63,15 +65,18 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
                 wrong.push(format!("drain {drain} let go of its last lease after {:?}", told.elapsed()));
             }
         }
-        for (node, draining) in &mut draining {
+        for (_, draining) in &mut draining {
             match tokio::task::block_in_place(|| draining.ended(GRACE)) {
                 Some(status) if status.success() => {}
                 other => wrong.push(format!("drain {drain} ended with {other:?} after {:?}", told.elapsed())),
             }
-            if all && leases(&db).await > 0 {
-                wrong.push(format!("drain {drain} left {} leases", leases(&db).await));
-            }
-            world.replace(*node);
+        }
+        let left = if all { leases(&db).await } else { 0 };
+        if left > 0 {
+            wrong.push(format!("drain {drain} left {left} leases"));
+        }
+        for (node, _) in draining {
+            world.replace(node);
         }
         let addresses = tokio::task::block_in_place(|| world.nodes.iter_mut().flatten().map(Node::up).collect());
         api.at(addresses);

@@ -101,19 +101,19 @@ async fn one(
     let mut told = Told::default();
     if let Some(address) = doomed.address() {
         let api = crate::api::Api::new(vec![address], &world.hook);
-        let scenario = if draining { Duration::from_millis(250) } else { SCENARIO };
         let kinds = if long { [Kind::Endless; 6] } else { KINDS };
-        let _over = tokio::time::timeout(scenario, people(&api, kinds, &mut told)).await;
+        let enough: &[&str] = if draining { &["starting", "running", "interrupted"] } else { &OVER };
+        let _over = tokio::time::timeout(SCENARIO, people(&api, kinds, enough, &mut told)).await;
         if doomed.ended(Duration::ZERO).is_none() {
             doomed.terminate();
         }
     }
     let status = doomed.ended(Duration::from_secs(10));
     drop(doomed);
-    let log = std::fs::read_to_string(start.home.join("server.log")).unwrap();
+    let said = std::fs::read_to_string(start.home.join("server.log")).unwrap();
     let point = fault.split(':').next().unwrap_or_default();
-    let died = status.is_none_or(|status| !status.success()) && log.contains(&format!("the process dies at {point}"));
-    let failed = log.contains(&format!("faults: {point} fails"));
+    let died = status.is_none_or(|status| !status.success()) && said.contains(&format!("the process dies at {point}"));
+    let refused = said.contains(&format!("faults: {point} fails"));
     start.env.pop();
     world.starts.push(start);
     world.nodes.push(None);
@@ -122,17 +122,19 @@ async fn one(
     let api = world.api();
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.iter_mut().for_each(|wrong| *wrong = format!("{fault}: {wrong}"));
-    if must_strike && !died && !failed {
+    if must_strike && !died && !refused {
         verdict.wrong.push(format!("{fault}: nothing came by there so often ({status:?})"));
     }
-    (verdict, died, failed)
+    (verdict, died, refused)
 }
 
 /// What is done: three of each kind of step, and one is stopped.
 const KINDS: [Kind; 6] = [Kind::Steps, Kind::Ask, Kind::Ask, Kind::Ask, Kind::Steps, Kind::Steps];
 
-/// Everything that a person can do.
-async fn people(api: &crate::api::Api, kinds: [Kind; 6], told: &mut Told) {
+const OVER: [&str; 3] = ["completed", "failed", "interrupted"];
+
+/// Everything that a person can do, until each run has come so far.
+async fn people(api: &crate::api::Api, kinds: [Kind; 6], enough: &[&str], told: &mut Told) {
     let Some((201, made)) = api.post("/v1/agents", &crate::job::assignment()).await else { return };
     let agent = made["agent"]["id"].as_str().unwrap().to_owned();
     let mut runs = Vec::new();
@@ -153,8 +155,7 @@ async fn people(api: &crate::api::Api, kinds: [Kind; 6], told: &mut Told) {
             }
         }
         let listed = api.get("/v1/runs?limit=100").await;
-        let over =
-            |row: &serde_json::Value| matches!(row["status"].as_str(), Some("completed" | "failed" | "interrupted"));
+        let over = |row: &serde_json::Value| row["status"].as_str().is_some_and(|status| enough.contains(&status));
         if listed.is_none_or(|page| page["data"].as_array().is_none_or(|rows| rows.iter().all(over))) {
             return;
         }

@@ -43,6 +43,25 @@ async fn a_second_stop_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_finds_the_end_on_its_way_to_the_disk_takes_its_place() {
+    let house = House::new().await;
+    let (model, begun) = announced(ScriptedModel::new(|_| Ok(says("done"))).delayed(Duration::from_millis(200)));
+    let _engine = house.engine(model);
+    let run = house.start(None).await;
+    begun.notified().await;
+    // The writer is busy from before the answer until the worker has found its inbox empty and waits to write the end: the stop goes first.
+    let (team, now) = (house.team, house.now());
+    let stop = async move |tx: &mut storage::Tx<'_>| {
+        std::thread::sleep(Duration::from_millis(800));
+        runs::tell(tx, team, run, &Event::Interrupted { by: "stop_request".into() }, now).await
+    };
+    house.db.write::<_, StoreError, _>(stop).await.unwrap();
+    house.until(run, "interrupted").await;
+    assert_eq!(house.kinds(run).await, ["created", "claimed", "replied", "interrupted"]);
+    assert!(house.inbox_is_empty(run).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_needs_no_free_place() {
     let house = House::new().await;
     let slow = ScriptedModel::new(|_| Ok(says("never"))).delayed(Duration::from_mins(1));

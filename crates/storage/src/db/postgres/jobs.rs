@@ -16,7 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::connect::{CONNECT, Pooler, PostgresSettings};
+use super::connect::{CONNECT, LONG_DEADLINE, Pooler, PostgresSettings};
 use super::trouble::{doubtful, lost};
 use super::{Access, begin};
 use crate::db::error::StoreError;
@@ -130,7 +130,7 @@ async fn serve(mut waiting: mpsc::Receiver<Message>, pool: Pool, pooler: Pooler,
     }
 }
 
-/// `answer` is for whoever has one before the end: nobody, unless sabotaged.
+/// `answer` is for whoever has one before the end: nobody, unless sabotaged, and even then nobody who would not start without it.
 async fn transact<T, E, F>(
     pool: &Pool,
     pooler: Pooler,
@@ -144,6 +144,7 @@ where
 {
     let mut client = pool.get().await.map_err(|error| lost(&error))?;
     let committing = Cell::new(false);
+    let answer = (deadline < LONG_DEADLINE).then_some(answer);
     let done = tokio::time::timeout(deadline, on(&mut client, pooler, job, &committing, answer)).await;
     done.unwrap_or_else(|_late| {
         // It may answer at any later time: nobody may have it again.
@@ -158,7 +159,7 @@ async fn on<T, E, F>(
     pooler: Pooler,
     job: F,
     committing: &Cell<bool>,
-    answer: &dyn Fn(Result<T, E>),
+    answer: Option<&dyn Fn(Result<T, E>)>,
 ) -> Result<T, E>
 where
     F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
@@ -185,9 +186,9 @@ where
         return Err(StoreError::Unreachable("a fault that was asked for".into()).into());
     }
     committing.set(true);
-    if faults::sabotaged(faults::Sabotage::AckBeforeCommit) {
+    if let Some(answer) = answer.filter(|_| crate::sabotage::answers_early()) {
         answer(Ok(done));
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
         let ended = begun.transaction.commit().await;
         // It was answered already: nobody hears this.
         return Err(ended.map_or_else(|error| doubtful(&error), |()| StoreError::Closed).into());
