@@ -18,8 +18,8 @@ use crate::world::{Plan, Store, World};
 const ONCE: [&str; 2] = ["start.", "drain."];
 /// So often a scenario comes by every other place; a longer test may ask for more and finds some places less often.
 const REACHED: usize = 3;
-/// How long a scenario may last until its server dies or nothing happens any more.
-const SCENARIO: Duration = Duration::from_secs(4);
+/// How long a scenario may last until its server dies or nothing happens any more: seldom more than two seconds, on a machine that has time.
+const SCENARIO: Duration = Duration::from_secs(30);
 
 /// Scenarios at once: most of the time they wait.
 const ABREAST: usize = 4;
@@ -103,7 +103,16 @@ async fn one(
         let api = crate::api::Api::new(vec![address], &world.hook);
         let kinds = if long { [Kind::Endless; 6] } else { KINDS };
         let enough: &[&str] = if draining { &["starting", "running", "interrupted"] } else { &OVER };
-        let _over = tokio::time::timeout(SCENARIO, people(&api, kinds, enough, &mut told)).await;
+        let dead = async {
+            while doomed.ended(Duration::ZERO).is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = people(&api, kinds, enough, &mut told) => {}
+            () = dead => {}
+            () = tokio::time::sleep(SCENARIO) => {}
+        }
         if doomed.ended(Duration::ZERO).is_none() {
             doomed.terminate();
         }
@@ -133,13 +142,25 @@ const KINDS: [Kind; 6] = [Kind::Steps, Kind::Ask, Kind::Ask, Kind::Ask, Kind::St
 
 const OVER: [&str; 3] = ["completed", "failed", "interrupted"];
 
-/// Everything that a person can do, until each run has come so far.
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Everything that a person can do, until each run has come so far. Whether anybody is there any more is for others to see.
 async fn people(api: &crate::api::Api, kinds: [Kind; 6], enough: &[&str], told: &mut Told) {
-    let Some((201, made)) = api.post("/v1/agents", &crate::job::assignment()).await else { return };
-    let agent = made["agent"]["id"].as_str().unwrap().to_owned();
+    let agent = loop {
+        match api.post("/v1/agents", &crate::job::assignment()).await {
+            Some((201, made)) => break made["agent"]["id"].as_str().unwrap().to_owned(),
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    };
     let mut runs = Vec::new();
     for kind in kinds {
-        let Some(run) = api.start_run(&agent, kind).await else { return };
+        let run = loop {
+            match api.start_run(&agent, kind).await {
+                Some(run) => break run,
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        };
         told.runs.insert(run, kind);
         runs.push(run);
     }
@@ -156,9 +177,9 @@ async fn people(api: &crate::api::Api, kinds: [Kind; 6], enough: &[&str], told: 
         }
         let listed = api.get("/v1/runs?limit=100").await;
         let over = |row: &serde_json::Value| row["status"].as_str().is_some_and(|status| enough.contains(&status));
-        if listed.is_none_or(|page| page["data"].as_array().is_none_or(|rows| rows.iter().all(over))) {
+        if listed.is_some_and(|page| page["data"].as_array().is_some_and(|rows| rows.iter().all(over))) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
