@@ -5,6 +5,9 @@
 
 use serde::Deserialize;
 
+/// What people may say to one run in all, in bytes: every node that works on it holds all of it in memory.
+pub const SAID_MAX: usize = 16 * 1024 * 1024;
+
 /// Bounds of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -47,6 +47,8 @@ pub(crate) enum ApiError {
     RunNotResumable,
     /// The human request is closed; the sentence says how it came to that.
     RequestAlreadyAnswered(&'static str),
+    /// The run was told as much as it can keep.
+    RunFull,
     /// The sandbox holds as much as it may.
     SandboxFull(String),
     /// As many uploads as are taken at once are under way.
@@ -88,6 +90,7 @@ impl ApiError {
             Self::AgentHasNoBuild => (StatusCode::BAD_REQUEST, "agent_has_no_build"),
             Self::RunNotResumable => (StatusCode::BAD_REQUEST, "run_not_resumable"),
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
+            Self::RunFull => (StatusCode::PAYLOAD_TOO_LARGE, "run_full"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
             Self::Busy
             | Self::NotReady
@@ -129,6 +132,7 @@ impl ApiError {
             Self::RunNotResumable => {
                 "The run has failed and takes no more messages. Its last message says why; start a new run."
             }
+            Self::RunFull => "The run was told 16 MiB in all, which is as much as it can keep. Start a new run.",
             Self::Busy => "Too many files are being uploaded at this moment. Send this one again after a second.",
             Self::NotReady | Self::Store(StoreError::Closed) => "The server is shutting down. Try again in a moment.",
             Self::Store(StoreError::Full) => {

@@ -11,6 +11,7 @@ use axum::response::Response;
 use contract::messages::{Message, MessagePage, PostMessage, PostedMessage, PostedMessageAnswer, ToolCall, ToolResult};
 use contract::pages::PageQuery;
 use domain::RunId;
+use domain::limits::SAID_MAX;
 use domain::runs::transcript::{self, message, shown as outcome};
 use domain::runs::{Event, Said};
 use storage::{Tx, journal, runs};
@@ -62,6 +63,9 @@ pub(crate) async fn post(
     let tell = async move |tx: &mut Tx<'_>| {
         if !find(tx, team, run).await?.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
+        }
+        if !runs::say(tx, team, run, said.text.len(), SAID_MAX).await? {
+            return Err(ApiError::RunFull);
         }
         let id = said.id;
         runs::tell(tx, team, run, &Event::MessageReceived(said), now).await?;

@@ -59,6 +59,8 @@ CREATE TABLE gone (
     PRIMARY KEY (team_id, url)
 );
 
+ALTER TABLE runs ADD COLUMN said_bytes BIGINT NOT NULL DEFAULT 0;
+
 ALTER TABLE teams ADD COLUMN webhook_generation BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE teams ADD COLUMN webhook_old_until BIGINT NOT NULL DEFAULT 0;
 

@@ -66,6 +66,9 @@ CREATE TABLE gone (
     PRIMARY KEY (team_id, url)
 ) STRICT, WITHOUT ROWID;
 
+-- What people have said to a run, in bytes: it is all read whenever the run goes on.
+ALTER TABLE runs ADD COLUMN said_bytes INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE teams ADD COLUMN webhook_generation INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE teams ADD COLUMN webhook_old_until INTEGER NOT NULL DEFAULT 0;
 

@@ -22,6 +22,8 @@ const MOVE: &str = "UPDATE runs SET status = $3, prompt_count = prompt_count + $
 const TELL: &str = "INSERT INTO inbox (run_id, kind, body) VALUES ($1, $2, $3)";
 const TOLD: &str = "UPDATE runs SET status = 'pending', updated_at = $3, completed_at = NULL \
     WHERE team_id = $1 AND id = $2 AND status IN ('waiting', 'completed', 'interrupted')";
+const SAY: &str =
+    "UPDATE runs SET said_bytes = said_bytes + $3 WHERE team_id = $1 AND id = $2 AND said_bytes + $3 <= $4";
 const INBOX: &str = "SELECT id, body FROM inbox WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT 100";
 const INBOX_IDS: &str = "SELECT id FROM inbox WHERE run_id = $1 AND id > $2 ORDER BY id";
 const STOP: &str = "SELECT 1 FROM inbox WHERE run_id = $1 AND kind = 'interrupted' LIMIT 1";
@@ -83,6 +85,7 @@ pub(crate) const SQL: &[&str] = &[
     TELL,
     TELL_OUTSIDE,
     TOLD,
+    SAY,
     WRITTEN,
     STUCK,
     INBOX,
@@ -288,6 +291,12 @@ pub async fn page(
     let rows = tx.rows(PAGES[of_agent][usize::from(!newest_first)], &values).await?;
     let page = rows.iter().map(|row| Ok((read(row)?, row.text(15)?))).collect::<Result<_, StoreError>>()?;
     Ok((page, total))
+}
+
+/// Counts so many bytes of what people say to a run; whether there was room for them within `most`.
+pub async fn say(tx: &mut Tx<'_>, team: TeamId, run: RunId, bytes: usize, most: usize) -> Result<bool, StoreError> {
+    let values = params![team, run, as_int(bytes as u64)?, as_int(most as u64)?];
+    Ok(tx.exec(SAY, &values).await? > 0)
 }
 
 /// Puts something into a run's inbox and makes the run due. Ring the bell after the commit.

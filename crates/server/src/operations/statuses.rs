@@ -53,8 +53,8 @@ pub(crate) const STATUSES: [Status; 14] = [
     },
     Status {
         code: 413,
-        text: "The body is larger than what is taken, or the sandbox is full.",
-        errors: &["payload_too_large", "sandbox_full"],
+        text: "The body is larger than what is taken, or the sandbox is full, or the run was told as much as it can keep.",
+        errors: &["payload_too_large", "run_full", "sandbox_full"],
         headers: &[],
     },
     Status { code: 415, text: "The body is not JSON.", errors: &["unsupported_media_type"], headers: &[] },

@@ -287,3 +287,15 @@ async fn the_transcript_shows_words_calls_and_results_in_order() {
     house.get(&format!("/v1/runs/{NOBODY}")).await.refusal(404, "not_found");
     house.get("/v1/runs/x").await.refusal(400, "invalid_request");
 }
+
+#[tokio::test]
+async fn a_run_is_told_so_much_and_no_more() {
+    let house = House::new().await;
+    let path = format!("/v1/runs/{}/messages", house.run().await);
+    let mebibyte = json!({"message": "x".repeat(1024 * 1024)});
+    for _ in 0..16 {
+        house.post(&path, mebibyte.clone()).await.success(201);
+    }
+    house.post(&path, json!({"message": "x"})).await.refusal(413, "run_full");
+    house.post(&path.replace("messages", "stop"), json!({})).await.success(200);
+}
