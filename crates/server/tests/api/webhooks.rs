@@ -1,6 +1,7 @@
 //! Webhooks on their way out: what is sent, how it is signed, and what becomes of receivers that do not take it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::human_requests::{HumanRequest, Kind};
@@ -160,13 +161,10 @@ async fn a_try_that_fails_is_made_again_with_the_same_bytes() {
 #[tokio::test]
 async fn a_receiver_that_is_gone_gets_nothing_more_until_it_is_asked_for() {
     let house = House::new().await;
-    let back = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let back = Arc::new(AtomicBool::new(false));
     let is_back = Arc::clone(&back);
-    let hook = Hook::start(move |_, _| match is_back.load(std::sync::atomic::Ordering::SeqCst) {
-        true => Conduct::Ok,
-        false => Conduct::Status(410),
-    })
-    .expect("a hook");
+    let hook = Hook::start(move |_, _| if is_back.load(Ordering::SeqCst) { Conduct::Ok } else { Conduct::Status(410) })
+        .expect("a hook");
     let delivering = deliver(&house);
     failed(&house, &hook.url("/")).await;
     until_dead(&house, 1).await;
@@ -180,7 +178,7 @@ async fn a_receiver_that_is_gone_gets_nothing_more_until_it_is_asked_for() {
     assert_eq!(house.get_as(OTHER_KEY, "/v1/webhooks/dead-letters").await.success(200)["total"], 0);
     let replay = format!("/v1/webhooks/dead-letters/{}/replay", dead[0].id);
     house.post_as(OTHER_KEY, &replay, json!({})).await.refusal(404, "not_found");
-    back.store(true, std::sync::atomic::Ordering::SeqCst);
+    back.store(true, Ordering::SeqCst);
     house.post(&replay, json!({})).await.success(200);
     hook.until("/", 2).await;
     house.post(&replay, json!({})).await.refusal(404, "not_found");
