@@ -69,7 +69,7 @@ async fn of_equal_requests_at_once_one_is_done(engine: Engine) {
         match attempt.await.unwrap() {
             Known::New => done += 1,
             Known::UnderWay | Known::Answered(_) => {}
-            Known::Other => panic!("the same body"),
+            Known::Other => unreachable!("the same body"),
         }
     }
     assert_eq!(done, 1);
@@ -101,22 +101,22 @@ async fn a_minute_is_given_out_once_however_many_ask(engine: Engine) {
 both!(changes_made_at_once_stand_in_one_chain_a_team);
 async fn changes_made_at_once_stand_in_one_chain_a_team(engine: Engine) {
     let house = House::new(engine).await;
-    let change = |number: usize| Change {
+    let change = |number: u32| Change {
         who: Who::Key(ApiKeyId(uuid::Uuid::from_u128(5))),
         what: "run.start",
         object: number.to_string(),
-        before: (number % 2 == 0).then_some([1; 32]),
+        before: number.is_multiple_of(2).then_some([1; 32]),
         after: Some([2; 32]),
         request_id: Some("req".to_owned()),
     };
     let writers = (0..60).map(|number| {
         let (db, change) = (house.db.clone(), change(number));
-        let team = if number % 3 == 0 { house.strangers } else { house.team };
+        let team = if number.is_multiple_of(3) { house.strangers } else { house.team };
         tokio::spawn(async move {
             db.write(async move |tx| {
-                audit::append(tx, team, at(number as i64), change).await?;
+                audit::append(tx, team, at(number.into()), change).await?;
                 // Some transactions come to nothing, and leave no gap.
-                if number % 5 == 0 { Err(StoreError::Busy) } else { Ok(()) }
+                if number.is_multiple_of(5) { Err(StoreError::Busy) } else { Ok(()) }
             })
             .await
         })
