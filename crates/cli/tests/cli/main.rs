@@ -19,6 +19,8 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod office;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 mod serve;
