@@ -111,6 +111,46 @@ mod tests {
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
+    /// The library that receivers use, and everything that somebody in between could change.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the verifier reads the machine's clock")]
+    fn the_published_verifier_takes_what_we_sign_and_nothing_that_was_changed() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = i64::try_from(now).unwrap();
+        let team = TeamId(Uuid::from_u128(1));
+        let [old, new, other] = [1, 2, 3].map(|generation| Secret::derive(&[7; 32], team, generation));
+        let (id, body) = ("msg_000000000000000000000000000000a0_12", r#"{"event":"run_failed"}"#);
+        let (timestamp, signature) = (now.to_string(), sign(&[new, old], id, now, body.as_bytes()));
+        let verifies = |secret: &Secret, parts: [&[u8]; 4]| {
+            let mut headers = http::HeaderMap::new();
+            for (name, value) in [ID, TIMESTAMP, SIGNATURE].into_iter().zip(parts) {
+                let Ok(value) = http::HeaderValue::from_bytes(value) else { return false };
+                headers.insert(name, value);
+            }
+            let verifier = standardwebhooks::Webhook::new(&secret.shown()).unwrap();
+            verifier.verify(parts[3], &headers).is_ok()
+        };
+        let parts = [id.as_bytes(), timestamp.as_bytes(), signature.as_bytes(), body.as_bytes()];
+        assert_eq!([verifies(&new, parts), verifies(&old, parts), verifies(&other, parts)], [true, true, false]);
+        let one = sign(&[new], id, now, body.as_bytes());
+        let parts = [id.as_bytes(), timestamp.as_bytes(), one.as_bytes(), body.as_bytes()];
+        let mut changed = 0;
+        for part in 0..parts.len() {
+            for at in 0..parts[part].len() {
+                let mut bytes = parts[part].to_vec();
+                bytes[at] ^= 1;
+                let mut altered = parts;
+                altered[part] = &bytes;
+                assert!(!verifies(&new, altered), "byte {at} of part {part}");
+                changed += 1;
+            }
+        }
+        assert!(changed > 100);
+        for empty in ["", "v1", "v1,", "v2,abc", ","] {
+            assert!(!verifies(&new, [parts[0], parts[1], empty.as_bytes(), parts[3]]), "{empty}");
+        }
+    }
+
     #[test]
     fn each_team_and_each_generation_has_its_own_secret() {
         let team = |n| TeamId(Uuid::from_u128(n));
