@@ -22,3 +22,5 @@ mod keys;
 mod restore;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod slow_http;
