@@ -72,7 +72,11 @@ impl Serve {
             tracing::info!("egress: opened {}", config.egress);
         }
         server::raise_open_files();
-        let tls = config.tls.as_ref().map(|(cert, key)| Tls::read(cert, key).map_err(wrong_tls)).transpose()?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|(cert, key)| Tls::read(cert, key).map_err(|wrong| wrong_tls(&wrong)))
+            .transpose()?;
         if let Some(tls) = tls.clone() {
             tokio::spawn(renew(tls, signals::reload()?));
         }
@@ -118,7 +122,7 @@ async fn renew(tls: Tls, mut asked: Signal) {
     }
 }
 
-fn wrong_tls(wrong: String) -> anyhow::Error {
+fn wrong_tls(wrong: &str) -> anyhow::Error {
     anyhow::anyhow!("TLS (tls_cert and tls_key in section [server]): {wrong}")
 }
 
