@@ -134,3 +134,13 @@ async fn an_event_stream_outlives_all_times_of_requests() {
         tokio::time::timeout(Duration::from_millis(200), tokio::io::AsyncReadExt::read(&mut client.0, &mut bytes));
     assert!(more.await.is_err(), "open, and nothing new to tell");
 }
+
+#[tokio::test]
+async fn a_request_that_is_at_work_for_too_long_is_given_up() {
+    // No time at all: what has to wait for the database's writer has waited too long.
+    let open = Open::with(Limits { request: Duration::ZERO, ..quick() }, None).await;
+    let made = post("/v1/sandboxes", "content-length: 0\r\nconnection: close\r\nx-request-id: mine\r\n");
+    let answer = open.told(made).await;
+    is_refusal(&answer, 503, "unavailable");
+    assert!(answer.contains("may have happened") && answer.contains("x-request-id: mine\r\n"), "{answer}");
+}
