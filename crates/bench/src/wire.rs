@@ -94,9 +94,9 @@ pub(crate) async fn start(
     let address = listener.local_addr()?;
     // As in the product, which accepts connections on its main thread; each is then served by the runtime.
     let runtime = Handle::current();
-    thread::Builder::new()
-        .name("accepts".to_owned())
-        .spawn(move || runtime.block_on(server::serve(listener, app, std::future::pending())))?;
+    thread::Builder::new().name("accepts".to_owned()).spawn(move || {
+        runtime.block_on(server::serve(listener, app, server::Door::default(), std::future::pending()));
+    })?;
     Ok(Wired { address, db, engine, aside })
 }
 

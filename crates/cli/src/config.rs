@@ -50,6 +50,10 @@ pub(crate) struct Config {
     pub(crate) grace: Duration,
     /// Requests a minute and key; 0 is any number.
     pub(crate) requests_per_minute: u32,
+    /// How many connections there may be, and how long they may take.
+    pub(crate) connections: server::Limits,
+    /// The files of the certificate and its key, where TLS ends here.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Section `[engine]`.
     pub(crate) engine: engine::Settings,
     /// Section `[limits]`.
@@ -118,6 +122,12 @@ struct ServerPart {
     database_url: Option<String>,
     grace_secs: u64,
     requests_per_minute: u32,
+    connections: usize,
+    connections_per_address: usize,
+    keep_alive_secs: u64,
+    request_secs: u64,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
 }
 
 /// How a PostgreSQL server is used.
@@ -167,12 +177,19 @@ struct EgressPart {
 
 impl Default for ServerPart {
     fn default() -> Self {
+        let limits = server::Limits::default();
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: "errand-data".into(),
             database_url: None,
             grace_secs: 20,
             requests_per_minute: server::REQUESTS_PER_MINUTE,
+            connections: limits.connections,
+            connections_per_address: limits.per_address,
+            keep_alive_secs: limits.keep_alive.as_secs(),
+            request_secs: limits.request.as_secs(),
+            tls_cert: None,
+            tls_key: None,
         }
     }
 }
@@ -217,6 +234,7 @@ impl Config {
         let file: File = serde_path_to_error::deserialize(table.clone()).map_err(|flaw| {
             anyhow::anyhow!("{name}: {}: {}", flaw.path(), flaw.inner().to_string().trim().replace('\n', " "))
         })?;
+        let connections = check::connections(&file.server, name)?;
         let data_dir = place.data_dir.clone().unwrap_or(file.server.data_dir);
         let given = place.database_url.as_deref().filter(|url| !url.trim().is_empty());
         let database = match given.or(file.server.database_url.as_deref()) {
@@ -224,6 +242,7 @@ impl Config {
             None => Database::Sqlite(data_dir.join("errand.db")),
         };
         let browsing = file.browsing;
+        let tls = check::tls(file.server.tls_cert, file.server.tls_key, name)?;
         Ok(Self {
             listen: listen.unwrap_or(file.server.listen),
             sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
@@ -231,6 +250,8 @@ impl Config {
             database,
             grace: Duration::from_secs(file.server.grace_secs),
             requests_per_minute: file.server.requests_per_minute,
+            connections,
+            tls,
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
             quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
@@ -280,6 +301,11 @@ mod tests {
             ("[limits]\nwall_ms = 0", "limits.wall_ms"),
             ("[limits]\nmodel_tries = 0", "limits.model_tries"),
             ("[egress]\nallow = [\"10.0.0.0/8\", \"10.0.0.1/8\"]", "egress.allow: item 2, `10.0.0.1/8`: "),
+            ("[server]\nconnections = 0", "server.connections"),
+            ("[server]\nkeep_alive_secs = 0", "server.keep_alive_secs"),
+            ("[server]\nrequest_secs = 0", "server.request_secs"),
+            ("[server]\ntls_cert = \"a.pem\"", "server.tls_key: not there"),
+            ("[server]\ntls_key = \"a.pem\"", "server.tls_cert: not there"),
             ("[egress]\nallow = \"10.0.0.0/8\"", "egress.allow"),
             ("[egress]\ndeny = []", "egress"),
         ] {

@@ -95,7 +95,7 @@ impl Demo {
         let (model, recorded, said) = choose(found, reachable)?;
         let house = House::open(&config, None).await?;
         let key = house.new_key.clone().unwrap_or_default();
-        let running = house.start(config, Role::All, model, listener)?;
+        let running = house.start(config, Role::All, model, listener, None)?;
         let api = Api::new(&format!("http://{address}"), &key)?;
         paint::print(&format!(
             "\n{}\n{}\n",

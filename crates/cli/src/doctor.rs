@@ -6,6 +6,7 @@
 mod database;
 mod folder;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -34,6 +35,9 @@ impl Doctor {
             Ok(config) => {
                 report.ok("configuration", "reads".to_owned());
                 report.ok("egress", opened(&config.egress));
+                if let Some((cert, key)) = &config.tls {
+                    tls(&mut report, cert, key);
+                }
                 let server = folder::look(&mut report, &config);
                 database::look(&mut report, &config, server).await;
             }
@@ -46,6 +50,17 @@ impl Doctor {
             report.shown(Paint::for_stdout())
         })?;
         Ok(ExitCode::from(u8::from(!well)))
+    }
+}
+
+/// Whether a start would find its certificate.
+fn tls(report: &mut Report, cert: &Path, key: &Path) {
+    crate::wire::install_tls();
+    match server::Tls::read(cert, key) {
+        Ok(_) => report.ok("tls", format!("{} and {} can be used", cert.display(), key.display())),
+        Err(wrong) => {
+            report.problem("tls", wrong, "mend tls_cert or tls_key in section [server]: no server starts with it");
+        }
     }
 }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use agent::discover::{self, USUAL_PORTS};
 use anyhow::Context;
 use clap::Args;
+use server::Tls;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, Database, Place};
 use crate::paint;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::wire::{House, Role};
 
 /// Serve the API and run Jobs.
@@ -69,6 +71,15 @@ impl Serve {
         if !config.egress.is_empty() {
             tracing::info!("egress: opened {}", config.egress);
         }
+        server::raise_open_files();
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|(cert, key)| Tls::read(cert, key).map_err(|wrong| wrong_tls(&wrong)))
+            .transpose()?;
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(renew(tls, signals::reload()?));
+        }
         let (listener, address) = listen(&config.listen).await?;
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;
@@ -88,7 +99,7 @@ impl Serve {
             paint::print(&models_line(&found.said))?;
         }
         let grace = config.grace;
-        let mut running = house.start(config, self.role, Arc::new(found.providers), listener)?;
+        let mut running = house.start(config, self.role, Arc::new(found.providers), listener, tls)?;
         tokio::select! {
             () = signals.next() => {}
             error = running.failed() => return Err(error),
@@ -99,6 +110,20 @@ impl Serve {
             () = signals.next() => anyhow::bail!("told twice: stopped at once; what was under way goes on at the next start"),
         }
     }
+}
+
+/// Reads the certificate again at each SIGHUP.
+async fn renew(tls: Tls, mut asked: Signal) {
+    while asked.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("the TLS certificate was read again; new connections get it"),
+            Err(wrong) => tracing::error!("the TLS certificate stays as it was: {wrong}"),
+        }
+    }
+}
+
+fn wrong_tls(wrong: &str) -> anyhow::Error {
+    anyhow::anyhow!("TLS (tls_cert and tls_key in section [server]): {wrong}")
 }
 
 /// Takes the address; what it is then, with the port if that was left open.
@@ -115,11 +140,12 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 fn greeting(config: &Config, role: Role, address: SocketAddr, new_key: Option<&str>) -> String {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut lines = vec![
         format!("Errand {}", env!("CARGO_PKG_VERSION")),
         match role {
-            Role::All | Role::Api => format!("  API     http://{address}/v1"),
-            Role::Worker => format!("  Probes  http://{address}/healthz and /readyz: a worker serves no API"),
+            Role::All | Role::Api => format!("  API     {scheme}://{address}/v1"),
+            Role::Worker => format!("  Probes  {scheme}://{address}/healthz and /readyz: a worker serves no API"),
         },
         match &config.database {
             Database::Sqlite(_) => format!("  Data    {}", config.data_dir.display()),

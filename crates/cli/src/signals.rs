@@ -1,4 +1,4 @@
-//! The two signals that ask a server to end: SIGTERM and Ctrl-C.
+//! The two signals that ask a server to end, SIGTERM and Ctrl-C, and the one that asks it to read its certificate again, SIGHUP.
 
 use std::io;
 
@@ -23,4 +23,9 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// SIGHUP, which from now on does not end the process.
+pub(crate) fn reload() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

@@ -21,6 +21,7 @@ use domain::api_keys::{self, ApiKey, Scopes};
 use domain::{Ambient, ApiKeyId, TeamId, Timestamp, audit};
 use engine::Engine;
 use serde_json::{Value, json};
+use server::{Door, Tls};
 use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, settings, teams, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -67,7 +68,7 @@ pub(crate) struct Running {
     aside: [JoinHandle<()>; 2],
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
     _locks: Vec<DataLock>,
 }
 
@@ -126,6 +127,7 @@ impl House {
         role: Role,
         model: Arc<dyn Model>,
         listener: TcpListener,
+        tls: Option<Tls>,
     ) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, server_key, .. } = self;
         let egress = egress::Client::new(egress::Policy::new(config.egress).never(listener.local_addr()?))?;
@@ -177,7 +179,8 @@ impl House {
             // A dropped sender means stop as well.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(server::serve(listener, app, stopped));
+        let door = Door { limits: config.connections, tls };
+        let serving = tokio::spawn(server::serve(listener, app, door, stopped));
         let delivering = deliveries.start();
         Ok(Running { db, engine, delivering, aside, ready, stop, serving, _locks: locks })
     }
@@ -187,8 +190,7 @@ impl Running {
     /// Waits for the server to end by itself, which it does only when it fails.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         match (&mut self.serving).await {
-            Ok(Ok(())) => anyhow::anyhow!("the server ended although nobody told it to"),
-            Ok(Err(error)) => anyhow::Error::new(error).context("the server cannot go on"),
+            Ok(()) => anyhow::anyhow!("the server ended although nobody told it to"),
             Err(broken) => anyhow::Error::new(broken).context("the server broke"),
         }
     }
@@ -202,7 +204,7 @@ impl Running {
         self.delivering.drain(WEBHOOK_GRACE).await;
         // It may be gone already.
         let _ = self.stop.send(());
-        if let Err(error) = self.serving.await.unwrap_or_else(|broken| Err(io::Error::other(broken))) {
+        if let Err(error) = self.serving.await {
             tracing::error!(%error, "the server did not end in good order");
         }
         for task in self.aside {

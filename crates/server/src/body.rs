@@ -1,4 +1,4 @@
-//! Reading a JSON body: of the right kind (else 415), not too large (413), and strictly what the contract says (400).
+//! Reading a JSON body: of the right kind (else 415), not too large (413), not too slow (408), and strictly what the contract says (400).
 //!
 //! What a body means is judged in the file of its noun. Files are not JSON: see `uploads.rs`.
 
@@ -9,6 +9,7 @@ use contract::strict_json;
 use domain::audit::{self, Hash};
 use serde::de::DeserializeOwned;
 
+use crate::connections::TooSlow;
 use crate::errors::ApiError;
 
 /// The most bytes a JSON body may have: twice the longest string in it, and no one's config is longer.
@@ -30,6 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            _ if TooSlow::is_beneath(&rejection) => ApiError::TooSlow,
             _ => ApiError::InvalidRequest("The body ended before it was complete.".into()),
         })?;
         Ok(Self(strict_json::from_slice(&bytes)?, audit::hash(&bytes)))
@@ -47,7 +49,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next().unwrap_or(text).trim().to_ascii_lowercase())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers)
         .and_then(|kind| kind.strip_prefix("application/").map(|rest| rest == "json" || rest.ends_with("+json")))
         .unwrap_or(false)

@@ -9,7 +9,7 @@ mod shapes;
 
 use std::sync::LazyLock;
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,8 +22,6 @@ use crate::{openapi as made, router};
 
 const STYLE: &str = include_str!("documentation/page.css");
 const SCRIPT: &str = include_str!("documentation/page.js");
-const NO_SNIFFING: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| made::document(&router::entries()));
 static NEWER: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
@@ -54,8 +52,6 @@ pub(crate) async fn page(_: Query<Nothing>) -> Result<impl IntoResponse, ApiErro
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, policy),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        NO_SNIFFING,
     ];
     Ok((headers, PAGE.as_str()))
 }
@@ -71,5 +67,5 @@ pub(crate) async fn older(_: Query<Nothing>) -> impl IntoResponse {
 }
 
 fn json(document: &'static str) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), NO_SNIFFING], document)
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document)
 }

@@ -1,18 +1,22 @@
-//! Around every answer: the request's id in a header, and the one log line for what went wrong inside.
+//! Around every answer: the request's id in a header, what a browser must not do with it, how long it may take, and the one log line for what
+//! went wrong inside.
 //!
 //! The id is the only thing of a request that may help an operator and does not fit into the closed error body (contract 2.3).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use domain::Ambient;
 
 use crate::Shared;
-use crate::errors::Cause;
+use crate::errors::{ApiError, Cause};
+use crate::uploads;
 
 /// Names a request, in requests and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,6 +24,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const EXTENSION: HeaderName = HeaderName::from_static("x-errand-extension");
 /// The longest id that is taken over from a request, in bytes.
 const LONGEST_ID: usize = 128;
+
+/// The longest path with its query string, in bytes.
+const URI_MAX: usize = 8 * 1024;
+
+/// What every answer says to a browser that comes upon it, unless the operation has something better to say: it is data, nobody else's, and
+/// nothing to be shown in a frame. Not in the API's document: no client has to know.
+static GUARDS: [(HeaderName, HeaderValue); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
 
 /// The id of a request, for its handler.
 #[derive(Debug, Clone)]
@@ -30,13 +47,34 @@ pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request
     let id = given_id(request.headers()).cloned().unwrap_or_else(|| shared.request_ids.next());
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let mut response = next.run(request).await;
+    let mut response = if uri.path_and_query().is_some_and(|path| path.as_str().len() > URI_MAX) {
+        ApiError::UriTooLong.into_response()
+    } else {
+        // What its body may take to arrive comes on top: it has limits of its own.
+        let arrival = if request.body().is_end_stream() {
+            Duration::ZERO
+        } else {
+            uploads::longest(request.headers(), &shared.limits)
+        };
+        let patience = shared.limits.request + arrival;
+        let answered = tokio::time::timeout(patience, next.run(request)).await;
+        answered.unwrap_or_else(|_late| ApiError::TookTooLong(patience.as_secs()).into_response())
+    };
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
         let (path, status) = (uri.path(), response.status().as_u16());
         tracing::error!(request_id = ?id, %method, path, status, cause, "a request failed");
     }
-    response.headers_mut().insert(REQUEST_ID, id);
+    dress(response.headers_mut(), id);
     response
+}
+
+/// Gives an answer what every answer has.
+pub(crate) fn dress(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.reserve(GUARDS.len() + 1);
+    for (name, value) in &GUARDS {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    headers.insert(REQUEST_ID, id);
 }
 
 /// Says on every answer of a route that the route is Errand's own.
@@ -67,7 +105,7 @@ impl RequestIds {
         Self { start, count: AtomicU64::new(1) }
     }
 
-    fn next(&self) -> HeaderValue {
+    pub(crate) fn next(&self) -> HeaderValue {
         let id = format!("{}_{}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
         HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
     }

@@ -4,7 +4,7 @@
 //! with the request's id, in `edge.rs`.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::errors::ErrorBody;
 use contract::pages::BadParameter;
@@ -53,6 +53,18 @@ pub(crate) enum ApiError {
     SandboxFull(String),
     /// As many uploads as are taken at once are under way.
     Busy,
+    /// The head or the body of the request did not come in the time there is for it.
+    TooSlow,
+    /// The path with its query string is longer than any that means something.
+    UriTooLong,
+    /// The headers are more, or larger, than are taken.
+    HeadTooLarge,
+    /// What came is not HTTP/1.
+    NoHttp,
+    /// As many connections as are taken at once are open.
+    TooManyConnections,
+    /// The request was given up after so many seconds.
+    TookTooLong(u64),
     /// The server is going away.
     NotReady,
     /// The store failed.
@@ -75,7 +87,7 @@ impl ApiError {
         Self::NotFound(format!("There is nothing at {:?}.", shorten(path)))
     }
 
-    fn status(&self) -> (StatusCode, &'static str) {
+    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
@@ -84,7 +96,7 @@ impl ApiError {
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::InvalidRequest(_) | Self::NoHttp => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::AgentHasNoBuild => (StatusCode::BAD_REQUEST, "agent_has_no_build"),
@@ -92,8 +104,13 @@ impl ApiError {
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::RunFull => (StatusCode::PAYLOAD_TOO_LARGE, "run_full"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::Busy
             | Self::NotReady
+            | Self::TooManyConnections
+            | Self::TookTooLong(_)
             | Self::Store(
                 StoreError::Closed
                 | StoreError::Busy
@@ -121,7 +138,17 @@ impl ApiError {
             Self::RateLimited { limit, wait } => {
                 return format!("This API key may make {limit} requests a minute. Try again in {wait} s.");
             }
+            Self::TookTooLong(secs) => {
+                return format!(
+                    "This was not done after {secs} s and was given up: it may have happened or not. Look before you send it again."
+                );
+            }
             Self::InvalidToken(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
+            Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
+            Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",
+            Self::NoHttp => "This is not a valid HTTP/1.1 request.",
+            Self::TooManyConnections => "Too many connections are open at this moment. Try again after a second.",
             Self::IdempotencyKeyInUse => "A request with this Idempotency-Key is being done. Ask again in a moment.",
             Self::IdempotencyKeyReused => {
                 "This Idempotency-Key was sent with another body in the last 24 hours. Use a new key for a new request."
@@ -154,28 +181,38 @@ impl ApiError {
     fn cause(&self) -> Option<Cause> {
         match self {
             Self::Store(error) => Some(Cause(error.to_string())),
+            Self::TookTooLong(secs) => Some(Cause(format!("not done after {secs} s"))),
             Self::Internal(text) => Some(Cause(text.clone())),
             _ => None,
         }
+    }
+
+    /// A header that belongs to it.
+    pub(crate) fn told(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, (*wait).into())),
+            Self::Busy
+            | Self::TooManyConnections
+            | Self::IdempotencyKeyInUse
+            | Self::Store(
+                StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),
+            ) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            // What of the body is still on its way would be taken for the next request.
+            Self::TooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody { error: self.status().1.to_owned(), message: Some(self.message()) }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code) = self.status();
-        let body = ErrorBody { error: code.to_owned(), message: Some(self.message()) };
-        let mut response = (status, Json(body)).into_response();
-        let told = match self {
-            Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, wait.into())),
-            Self::Busy
-            | Self::IdempotencyKeyInUse
-            | Self::Store(
-                StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),
-            ) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            _ => None,
-        };
-        if let Some((name, value)) = told {
+        let mut response = (self.status().0, Json(self.body())).into_response();
+        if let Some((name, value)) = self.told() {
             response.headers_mut().insert(name, value);
         }
         if let Some(cause) = self.cause() {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
 use axum::response::sse::{self, KeepAlive, Sse};
 use contract::events::Event;
 use domain::{RunId, TeamId};
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use serde_json::value::RawValue;
 use storage::bell::RunWatch;
 use storage::journal::{self, Line};
@@ -27,6 +28,8 @@ use crate::query::{After, Query};
 use crate::runs::find;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Asks a proxy in between not to gather events before it passes them on.
+const AT_ONCE: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 /// Entries read at once: what a stream holds in memory.
 const BATCH: u32 = 100;
 /// How long to trust the bell alone: another process may have written.
@@ -42,7 +45,7 @@ pub(crate) async fn stream(
     Query(After(after)): Query<After>,
     headers: HeaderMap,
     State(shared): State<Arc<Shared>>,
-) -> Result<Sse<impl Stream<Item = Result<sse::Event, StoreError>>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let after = match headers.get(LAST_EVENT_ID) {
         Some(id) => seq("header Last-Event-ID", &String::from_utf8_lossy(id.as_bytes()))?,
         None => after.map_or(Ok(0), |text| seq("query parameter `after`", &text))?,
@@ -62,9 +65,9 @@ pub(crate) async fn stream(
             .next()
             .await
             .inspect_err(|error| tracing::error!(run = %tail.run, %error, "an event stream broke off"))?;
-        Ok(next.map(|event| (event, tail)))
+        Ok::<_, StoreError>(next.map(|event| (event, tail)))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok((AT_ONCE, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
 
 /// Where a stream stands.

@@ -7,14 +7,16 @@
 //! model, or know the rooms `agent` and `engine`.
 //!
 //! Start at `router.rs`, the table of contents: each URL leads to the file of its noun, and to what is said of it under `operations/`, of which
-//! `openapi.rs` makes the API's document. `auth.rs` says who may enter, `change.rs` how anything is changed, `errors.rs` how it
+//! `openapi.rs` makes the API's document. `accept.rs` and `connections.rs` stand before it: how clients come in, and how slow they may be. `auth.rs` says who may enter, `change.rs` how anything is changed, `errors.rs` how it
 //! looks when something is wrong.
 
+mod accept;
 mod agents;
 mod auth;
 mod body;
 mod builds;
 mod change;
+mod connections;
 mod dead_letters;
 mod documentation;
 mod edge;
@@ -22,6 +24,7 @@ mod errors;
 mod events;
 mod health;
 mod human_requests;
+mod limits;
 mod messages;
 mod openapi;
 mod operations;
@@ -31,16 +34,15 @@ mod rates;
 mod router;
 mod runs;
 mod sandboxes;
+mod tls;
 mod uploads;
 mod webhooks;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
@@ -49,7 +51,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::documentation::{older_openapi_document, openapi_document};
+pub use crate::limits::{Limits, raise_open_files};
 pub use crate::rates::REQUESTS_PER_MINUTE;
+pub use crate::tls::Tls;
 pub use crate::webhooks::{Deliveries, Delivering};
 
 /// How long requests that are under way may go on once the server was told to stop.
@@ -80,49 +84,45 @@ pub struct App {
 
 /// The whole API as a router, for tests and for other listeners. Event streams then end only with their runs.
 pub fn router(app: App) -> Router {
-    router::routes(Shared::new(app))
+    router::routes(Shared::new(app, Limits::default()))
 }
 
 /// Serves until `shutdown` is over, then ends event streams, lets other requests finish for up to [`DRAIN`], and returns.
-///
-/// # Errors
-/// What the listener answers when it fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    app: App,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let shared = Shared::new(app);
+pub async fn serve(listener: TcpListener, app: App, door: Door, shutdown: impl Future<Output = ()>) {
+    let shared = Shared::new(app, door.limits.within_open_files());
     let mut closing = shared.closing.subscribe();
-    let told = Arc::clone(&shared);
-    let told_to_stop = async move {
+    let told_to_stop = async {
         shutdown.await;
-        told.app.ready.store(false, Ordering::Relaxed);
-        told.closing.send_replace(true);
+        shared.app.ready.store(false, Ordering::Relaxed);
+        shared.closing.send_replace(true);
+        std::future::pending::<()>().await;
     };
-    // An event is a small packet of its own: it must not wait for the answer to the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    let serving = axum::serve(listener, router::routes(shared)).with_graceful_shutdown(told_to_stop);
     let patience = async move {
         drop(closing.wait_for(|closing| *closing).await);
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        outcome = serving.into_future() => outcome,
+        () = accept::accept(listener, Arc::clone(&shared), door.tls) => {}
+        () = told_to_stop => {}
         () = patience => {
-            tracing::warn!("some requests were still open {} s after the stop: they are cut off", DRAIN.as_secs());
-            Ok(())
+            tracing::warn!("some requests were still open {} s after the stop: they are left", DRAIN.as_secs());
         }
     }
+}
+
+/// How clients come in.
+#[derive(Debug, Default)]
+pub struct Door {
+    /// How many, and how slow.
+    pub limits: Limits,
+    /// With TLS that ends here, or without.
+    pub tls: Option<Tls>,
 }
 
 /// What every handler is given.
 struct Shared {
     app: App,
+    limits: Limits,
     /// Becomes true when the server is told to stop.
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
@@ -134,12 +134,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(app: App) -> Arc<Self> {
+    fn new(app: App, limits: Limits) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(uploads::PLACES));
         let request_ids = edge::RequestIds::new(app.ambient.as_ref());
         let rates = rates::Rates::new(app.requests_per_minute);
         Arc::new(Self {
             app,
+            limits,
             closing: watch::Sender::new(false),
             uploads,
             known_keys: auth::KnownKeys::default(),

@@ -105,7 +105,10 @@ impl Entry {
         let (keyed, json) = (self.scope.is_some(), matches!(self.operation.body, Some(Body::Json(_))));
         let may = |code| match code {
             // An unknown parameter is refused everywhere, and a database can be away at any time.
-            400 | 401 | 403 | 429 | 500 | 503 => keyed,
+            400 | 401 | 403 | 429 | 500 => keyed,
+            // The door can be full, and the head of any request be too large.
+            414 | 431 | 503 => true,
+            408 => self.operation.body.is_some(),
             413 | 415 => json,
             409 | 422 | 507 => self.method != "get",
             _ => false,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::sandboxes::{FilePage, SandboxAnswer, SandboxFile, SandboxFileKind, UploadedFile, WORKSPACE};
 use domain::sandboxes::{FileError, FileInfo, Files, LIFETIME_MS, Sandbox, SandboxPath};
@@ -89,7 +89,6 @@ pub(crate) async fn download(
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
     let id = shared.sandbox(caller.team, id).await?;
     let path = path.ok_or_else(|| bad_path(format!("missing, expected a file such as {WORKSPACE}/data.csv")))?;
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
@@ -98,7 +97,6 @@ pub(crate) async fn download(
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type(&name))),
         (header::CONTENT_DISPOSITION, attachment(&name)),
-        (NO_SNIFFING, HeaderValue::from_static("nosniff")),
     ];
     Ok((headers, bytes))
 }

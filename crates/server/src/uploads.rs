@@ -10,15 +10,17 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Shared;
-use crate::body::{declared_length, media_type};
+use crate::body::{declared_length, is_json, media_type};
+use crate::connections::TooSlow;
 use crate::errors::ApiError;
+use crate::limits::Limits;
 
 /// What a form may weigh beside its file: boundaries, headers, the path.
 const FORM_EXTRA: usize = 64 * 1024;
@@ -58,12 +60,7 @@ impl Upload {
             }
         };
         let read = tokio::time::timeout(LONGEST, reading).await;
-        read.unwrap_or_else(|_| {
-            Err(ApiError::InvalidRequest(format!(
-                "The file did not arrive within {} s. Send it again.",
-                LONGEST.as_secs()
-            )))
-        })
+        read.unwrap_or(Err(ApiError::TooSlow))
     }
 
     async fn from_body(body: Body, path: Option<String>) -> Result<Self, ApiError> {
@@ -74,7 +71,7 @@ impl Upload {
         })?;
         let mut stream = body.into_data_stream();
         let mut bytes = Vec::new();
-        while let Some(chunk) = stream.try_next().await.map_err(|_| cut_off())? {
+        while let Some(chunk) = stream.try_next().await.map_err(|error| cut_off(&error))? {
             push(&mut bytes, &chunk, FILE_MAX)?;
         }
         Ok(Self { path, bytes })
@@ -122,6 +119,11 @@ impl Shared {
     }
 }
 
+/// How long the body of a request may take to arrive: what is no JSON is a file.
+pub(crate) fn longest(headers: &HeaderMap, limits: &Limits) -> Duration {
+    if is_json(headers) { limits.body } else { LONGEST }
+}
+
 /// Some clients send the whole path on their own disk: only its last name counts here.
 fn base_name(name: &str) -> String {
     name.rsplit(['/', '\\']).next().unwrap_or(name).to_owned()
@@ -146,11 +148,15 @@ fn push(bytes: &mut Vec<u8>, chunk: &[u8], most: usize) -> Result<(), ApiError> 
 fn broken(error: &MultipartError) -> ApiError {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ if TooSlow::is_beneath(error) => ApiError::TooSlow,
         _ => ApiError::InvalidRequest("The form is not valid multipart/form-data, or it ended early.".into()),
     }
 }
 
-fn cut_off() -> ApiError {
+fn cut_off(error: &axum::Error) -> ApiError {
+    if TooSlow::is_beneath(error) {
+        return ApiError::TooSlow;
+    }
     ApiError::InvalidRequest("The body ended before it was complete.".into())
 }
 

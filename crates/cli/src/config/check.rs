@@ -1,10 +1,13 @@
 //! Which settings are refused, and in which words: by file and key or place, never with what may be a secret.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use domain::limits::Limits;
 use egress::Allow;
 use storage::{Pooler, PostgresSettings};
 
-use super::Database;
+use super::{Database, ServerPart};
 
 /// Numbers with which no run would ever move.
 pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
@@ -33,6 +36,39 @@ pub(super) fn limits(limits: Limits, name: &str) -> anyhow::Result<Limits> {
     match numbers.iter().find(|(_, number)| *number == 0) {
         Some((key, _)) => anyhow::bail!("{name}: limits.{key}: expected at least 1, or no run could do anything"),
         None => Ok(limits),
+    }
+}
+
+/// Connections with which nobody would get in.
+pub(super) fn connections(part: &ServerPart, name: &str) -> anyhow::Result<server::Limits> {
+    if !(1..=1_000_000).contains(&part.connections) {
+        anyhow::bail!("{name}: server.connections: expected 1 to 1000000");
+    }
+    for (key, secs) in [("keep_alive_secs", part.keep_alive_secs), ("request_secs", part.request_secs)] {
+        if !(1..=86_400).contains(&secs) {
+            anyhow::bail!("{name}: server.{key}: expected 1 to 86400");
+        }
+    }
+    Ok(server::Limits {
+        connections: part.connections,
+        per_address: part.connections_per_address,
+        keep_alive: Duration::from_secs(part.keep_alive_secs),
+        request: Duration::from_secs(part.request_secs),
+        ..server::Limits::default()
+    })
+}
+
+/// A certificate is of no use without its key. What is in the files is looked at when they are used.
+pub(super) fn tls(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    name: &str,
+) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (None, None) => Ok(None),
+        (Some(_), None) => anyhow::bail!("{name}: server.tls_key: not there, but tls_cert is; TLS needs both"),
+        (None, Some(_)) => anyhow::bail!("{name}: server.tls_cert: not there, but tls_key is; TLS needs both"),
     }
 }
 

@@ -65,8 +65,25 @@ impl Server {
 
     /// The same, with a place for its warnings and errors.
     pub(crate) fn start_logging(folder: &Path, variables: &[(&str, &str)], log: impl Into<Stdio>) -> Self {
-        let mut command = errand(&["serve", "--data-dir"]);
+        Self::run(errand(&[]), folder, variables, log)
+    }
+
+    /// The same in a process that may have just so many open files.
+    pub(crate) fn start_with_files(
+        files: u32,
+        folder: &Path,
+        variables: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
+        let mut shell = clean("sh");
+        let line = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_errand")]).stdin(Stdio::null());
+        Self::run(shell, folder, variables, log)
+    }
+
+    fn run(mut command: Command, folder: &Path, variables: &[(&str, &str)], log: impl Into<Stdio>) -> Self {
         command
+            .args(["serve", "--data-dir"])
             .env("ERRAND_LISTEN", "127.0.0.1:0")
             .env("ERRAND_LOG", "warn")
             .arg(folder)

@@ -24,3 +24,5 @@ mod office;
 mod restore;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod slow_http;

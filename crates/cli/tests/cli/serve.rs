@@ -209,3 +209,73 @@ fn sigterm_ends_it_in_good_order() {
     assert!(start.elapsed() < Duration::from_secs(15));
     assert!(!data.join("errand.db-wal").exists(), "the database was closed");
 }
+
+/// A certificate for this machine that is signed by itself, in place of what was there.
+fn certificate(folder: &Path, name: &str) {
+    let mut made = clean("openssl");
+    made.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={name}"), "-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder);
+    let made = made.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn a_certificate_makes_it_https_and_sighup_reads_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let settings = |key: &str| {
+        let text = format!("[server]\ntls_cert = \"{}\"\ntls_key = \"{}\"\n", place("cert.pem"), place(key));
+        std::fs::write(place("errand.toml"), text).unwrap();
+    };
+    certificate(folder.path(), "first");
+    settings("nowhere.pem");
+    let told = refusal(&["--config", &place("errand.toml")], &[]);
+    assert!(told.contains("nowhere.pem: ") && told.contains("tls_key"), "{told}");
+    let looked = || {
+        said(&errand(&["doctor", "--data-dir", &place("data"), "--config", &place("errand.toml")]).output().unwrap()).1
+    };
+    assert!(looked().contains("problem  tls            ") && looked().contains("nowhere.pem: "), "{}", looked());
+
+    settings("key.pem");
+    assert!(looked().contains("ok       tls            "), "{}", looked());
+    let log = folder.path().join("log");
+    let mut command = errand(&["serve", "--data-dir", &place("data"), "--config", &place("errand.toml")]);
+    command
+        .env("ERRAND_LISTEN", "127.0.0.1:0")
+        .stdout(std::process::Stdio::piped())
+        .stderr(File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let mut greeting = String::new();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    while !greeting.contains("  Models  ") {
+        assert!(std::io::BufRead::read_line(&mut lines, &mut greeting).unwrap() > 0, "it ended: {greeting}");
+    }
+    let url = greeting.split_whitespace().find_map(|word| word.strip_suffix("/v1")).unwrap();
+    let address = url.strip_prefix("https://").expect(url);
+    let shown = || {
+        let asked =
+            clean("openssl").args(["s_client", "-connect", address]).stdin(std::process::Stdio::null()).output();
+        String::from_utf8_lossy(&asked.unwrap().stdout).into_owned()
+    };
+    let is = |name: &str, shown: &str| shown.contains(&format!("CN={name}")) || shown.contains(&format!("CN = {name}"));
+    assert!(is("first", &shown()));
+    let hang_up = || clean("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    let logged = |words: &str| {
+        let start = Instant::now();
+        while !std::fs::read_to_string(&log).unwrap().contains(words) {
+            assert!(start.elapsed() < Duration::from_secs(10), "never logged: {words}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    certificate(folder.path(), "second");
+    assert!(hang_up().success());
+    logged("the TLS certificate was read again");
+    assert!(is("second", &shown()));
+    std::fs::write(place("key.pem"), "nothing").unwrap();
+    assert!(hang_up().success());
+    logged("the TLS certificate stays as it was");
+    assert!(is("second", &shown()));
+    assert!(clean("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -14,7 +14,7 @@ pub(crate) struct Status {
 }
 
 /// The table, by number.
-pub(crate) const STATUSES: [Status; 14] = [
+pub(crate) const STATUSES: [Status; 17] = [
     Status {
         code: 400,
         text: "The request cannot be understood, or does not fit: its body, an id in the path, a parameter, or the state of the run. The message names the place.",
@@ -46,6 +46,12 @@ pub(crate) const STATUSES: [Status; 14] = [
         headers: &["allow"],
     },
     Status {
+        code: 408,
+        text: "The body did not arrive in the time there is for it.",
+        errors: &["request_timeout"],
+        headers: &[],
+    },
+    Status {
         code: 409,
         text: "A request with this `Idempotency-Key` is being done at this moment.",
         errors: &["idempotency_key_in_use"],
@@ -55,6 +61,12 @@ pub(crate) const STATUSES: [Status; 14] = [
         code: 413,
         text: "The body is larger than what is taken, or the sandbox is full, or the run was told as much as it can keep.",
         errors: &["payload_too_large", "run_full", "sandbox_full"],
+        headers: &[],
+    },
+    Status {
+        code: 414,
+        text: "The path with its query string is longer than 8 KiB.",
+        errors: &["uri_too_long"],
         headers: &[],
     },
     Status { code: 415, text: "The body is not JSON.", errors: &["unsupported_media_type"], headers: &[] },
@@ -71,6 +83,12 @@ pub(crate) const STATUSES: [Status; 14] = [
         headers: &["retry-after"],
     },
     Status {
+        code: 431,
+        text: "There are more than 100 headers, or more than 32 KiB of them.",
+        errors: &["headers_too_large"],
+        headers: &[],
+    },
+    Status {
         code: 500,
         text: "The server failed. Its log has the cause under the request's id.",
         errors: &["internal_error"],
@@ -79,7 +97,7 @@ pub(crate) const STATUSES: [Status; 14] = [
     Status { code: 502, text: "The published API lists it; Errand never answers it.", errors: &[], headers: &[] },
     Status {
         code: 503,
-        text: "Not now: the database is away, the server is going down, or too much is being uploaded. Nothing was done, unless the message says that it may have been.",
+        text: "Not now: the database is away, the server is going down, too many connections are open or too much is being uploaded, or the request took too long. Nothing was done, unless the message says that it may have been.",
         errors: &["unavailable"],
         headers: &["retry-after"],
     },

@@ -185,6 +185,15 @@ impl House {
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
         assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{method} {path}: no request id");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("x-frame-options", "DENY"),
+            ("cache-control", "no-"),
+            ("content-security-policy", "default-src 'none'; "),
+        ] {
+            assert!(answer.header(name).is_some_and(|said| said.starts_with(value)), "{method} {path}: no {name}");
+        }
         judge(&method, &path, &answer);
         answer
     }

@@ -2,6 +2,7 @@
 //!
 //! Each answer that any of these tests gets is held against the published schemas; see `house.rs`. One file per noun; `access.rs`, `bodies.rs`,
 //! `changes.rs` and `rates.rs` hold what is true of all operations, `stores.rs` that both databases answer alike, `matrix.rs` who may do which,
+//! `slow.rs`, `wire.rs` and `tls.rs` say to a real socket what only `door.rs` can say,
 //! `examples.rs` sends what the documentation shows, and `documentation.rs` holds the documentation against the contract.
 
 #[cfg(test)]
@@ -16,6 +17,8 @@ mod builds;
 mod changes;
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
+mod door;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -35,6 +38,12 @@ mod sandboxes;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod wire;
