@@ -22,6 +22,7 @@ pub mod sandboxes;
 pub mod shape;
 pub mod time;
 pub mod turns;
+pub mod uploads;
 pub mod webhooks;
 
 pub use ambient::Ambient;

@@ -13,6 +13,7 @@ use domain::Ambient;
 
 use crate::Shared;
 use crate::errors::Cause;
+use crate::upload_urls;
 
 /// Names a request, in requests and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,7 +33,7 @@ pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        let (path, status) = (uri.path(), response.status().as_u16());
+        let (path, status) = (upload_urls::shown(uri.path()), response.status().as_u16());
         tracing::error!(request_id = ?id, %method, path, status, cause, "a request failed");
     }
     response.headers_mut().insert(REQUEST_ID, id);

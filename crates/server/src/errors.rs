@@ -20,6 +20,8 @@ pub(crate) enum ApiError {
     InvalidToken(&'static str),
     /// The key is valid and may not do this.
     InsufficientScope(Scope),
+    /// What an upload URL carries allows nothing, or nothing any more; the sentence says why.
+    InvalidUploadUrl(&'static str),
     /// The key made as many requests this minute as it may.
     RateLimited {
         /// Requests a minute.
@@ -77,6 +79,7 @@ impl ApiError {
         match self {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+            Self::InvalidUploadUrl(_) => (StatusCode::FORBIDDEN, "invalid_upload_url"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
@@ -118,7 +121,7 @@ impl ApiError {
             Self::RateLimited { limit, wait } => {
                 return format!("This API key may make {limit} requests a minute. Try again in {wait} s.");
             }
-            Self::InvalidToken(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::InvalidToken(text) | Self::InvalidUploadUrl(text) | Self::RequestAlreadyAnswered(text) => text,
             Self::IdempotencyKeyInUse => "A request with this Idempotency-Key is being done. Ask again in a moment.",
             Self::IdempotencyKeyReused => {
                 "This Idempotency-Key was sent with another body in the last 24 hours. Use a new key for a new request."

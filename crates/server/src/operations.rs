@@ -16,6 +16,7 @@ mod parameters;
 pub(crate) mod runs;
 pub(crate) mod sandboxes;
 mod statuses;
+pub(crate) mod upload_urls;
 pub(crate) mod webhooks;
 
 pub(crate) use headers::HEADERS;
@@ -96,8 +97,13 @@ impl Entry {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path = names.filter_map(path_parameter).map(|parameter| ("path", parameter));
         let in_query = (self.operation.query)().into_iter().map(|parameter| ("query", parameter));
-        let in_headers = (self.method != "get").then(idempotency_key).map(|parameter| ("header", parameter));
+        let in_headers = self.changes().then(idempotency_key).map(|parameter| ("header", parameter));
         in_path.chain(in_query).chain(in_headers)
+    }
+
+    /// Whether it changes something in a key's name, so that it can be sent twice and done once.
+    pub(crate) fn changes(&self) -> bool {
+        self.method != "get" && self.scope.is_some()
     }
 
     /// Every error that it may answer, and whether the published API does not list it.
@@ -107,7 +113,8 @@ impl Entry {
             // An unknown parameter is refused everywhere, and a database can be away at any time.
             400 | 401 | 403 | 429 | 500 | 503 => keyed,
             413 | 415 => json,
-            409 | 422 | 507 => self.method != "get",
+            409 | 422 => self.changes(),
+            507 => self.method != "get",
             _ => false,
         };
         let listed = |code| self.operation.errors.contains(&code);
@@ -122,6 +129,8 @@ pub(crate) enum Body {
     Json(SchemaOf),
     /// A file, as a form or as it is. The published API is silent on it, so its description is marked as ours.
     File,
+    /// A file as it is, in any form.
+    Bytes,
 }
 
 /// What a success carries.
@@ -201,6 +210,10 @@ impl Operation {
 
     fn takes_a_file(self) -> Self {
         Self { body: Some(Body::File), ..self }
+    }
+
+    fn takes_bytes(self) -> Self {
+        Self { body: Some(Body::Bytes), ..self }
     }
 
     fn asks(self, query: fn() -> Vec<Parameter>) -> Self {

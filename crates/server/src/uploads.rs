@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Shared;
 use crate::body::{declared_length, media_type};
@@ -117,9 +117,14 @@ impl Upload {
 impl Shared {
     /// Waits for the right to hold a file in memory. Nothing of the request is read meanwhile.
     pub(crate) async fn upload_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.uploads).acquire_owned()).await;
-        place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
+        place(&self.uploads).await
     }
+}
+
+/// Waits for one of so many places.
+pub(crate) async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned()).await;
+    place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
 }
 
 /// Some clients send the whole path on their own disk: only its last name counts here.
@@ -150,10 +155,14 @@ fn broken(error: &MultipartError) -> ApiError {
     }
 }
 
-fn cut_off() -> ApiError {
+pub(crate) fn cut_off() -> ApiError {
     ApiError::InvalidRequest("The body ended before it was complete.".into())
 }
 
 fn too_large() -> ApiError {
-    ApiError::PayloadTooLarge(format!("A file may have at most {FILE_MAX} bytes."))
+    file_too_large(FILE_MAX as u64)
+}
+
+pub(crate) fn file_too_large(most: u64) -> ApiError {
+    ApiError::PayloadTooLarge(format!("A file may have at most {most} bytes."))
 }

@@ -20,6 +20,10 @@ pub(crate) fn curl(entry: &Entry) -> String {
             parts.push("-H 'Content-Type: application/json'".to_owned());
             parts.push(format!("-d {}", quoted(example.body)));
         }
+        Some(Body::Bytes) => {
+            let method = if entry.method == "put" { "-X PUT " } else { "" };
+            parts.push(format!("{method}--data-binary {}", quoted(example.body)));
+        }
         Some(Body::File) => {
             parts.push("-H 'Content-Type: application/octet-stream'".to_owned());
             parts.push(format!("--data-binary {}", quoted(example.body)));

@@ -32,6 +32,7 @@ fn places() -> Vec<(&'static str, String)> {
         ("GET", format!("{sandbox}/files")),
         ("POST", format!("{sandbox}/files")),
         ("GET", format!("{sandbox}/files/content?path=a")),
+        ("POST", format!("{sandbox}/upload-urls")),
         // Malformed in every other way as well.
         ("GET", "/v1/agents/x?y=z".into()),
         ("DELETE", "/v1/agents".into()),

@@ -27,6 +27,8 @@ mod human_requests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod rates;
 #[cfg(test)]
 mod runs;
@@ -36,5 +38,7 @@ mod sandboxes;
 mod serving;
 #[cfg(test)]
 mod stores;
+#[cfg(test)]
+mod upload_urls;
 #[cfg(test)]
 mod webhooks;

@@ -21,7 +21,7 @@ use crate::house::{House, KEY, OTHER_KEY, config, text};
 /// How to ask for an operation: its query string and its body, with the names of ids in braces as in the path.
 struct Row(&'static str, &'static str, &'static str);
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 28] = [
     Row("agent.list", "", ""),
     Row("agent.create", "", r#"{"name": "B"}"#),
     Row("agent.get", "", ""),
@@ -44,6 +44,9 @@ const ROWS: [Row; 25] = [
     Row("sandbox.list_files", "", ""),
     Row("sandbox.upload", "path=/workspace/b", "bytes"),
     Row("sandbox.download", "path=/workspace/a", ""),
+    Row("upload_url.create", "", r#"{"path": "/workspace/c"}"#),
+    Row("upload_url.put", "", "bytes"),
+    Row("upload_url.post", "", "bytes"),
     Row("dead_letter.list", "", ""),
     Row("dead_letter.replay", "", ""),
     Row("documentation.page", "", ""),
@@ -144,6 +147,9 @@ async fn team(house: &House, key: &str) -> Ids {
         .post_bytes(key, &format!("/v1/sandboxes/{sandbox}/files?path=/workspace/a"), "text/csv", "1")
         .await
         .success(201);
+    let asked = json!({"path": "/workspace/c"});
+    let url = house.post_as(key, &format!("/v1/sandboxes/{sandbox}/upload-urls"), asked).await.success(200);
+    let token = text(&url["upload_url"]).rsplit('/').next().expect("a token").to_owned();
     let id = house.ambient.id(house.ambient.now());
     let request =
         HumanRequest { id, kind: Kind::Approval, title: "Go on?".into(), description: None, questions: vec![] };
@@ -155,6 +161,7 @@ async fn team(house: &House, key: &str) -> Ids {
         ("run_id", text(&started["run"]["id"])),
         ("request_id", id.to_string()),
         ("sandbox_id", sandbox),
+        ("upload_token", token),
         ("letter_id", dead_letter(house, key).await),
     ])
 }
