@@ -133,6 +133,17 @@ impl Workspace {
         self.put(path, bytes)
     }
 
+    /// Removes a file or a link. One that does not exist is removed already.
+    pub fn remove(&self, path: &SandboxPath) -> Result<(), FileError> {
+        let (name, folders) = split(path)?;
+        let _turn = self.turn();
+        let Some(home) = self.home()? else { return Ok(()) };
+        match beneath::folder(home, folders, path) {
+            Err(FileError::NotFound(_)) => Ok(()),
+            folder => beneath::remove(&folder?, name).map_err(|error| io_error(path, &error)),
+        }
+    }
+
     /// Replaces a file's bytes by what `change` makes of them, while other writers of this sandbox wait.
     pub fn edit<E: From<FileError>>(
         &self,

@@ -166,6 +166,10 @@ impl Files for NoFiles {
         Self::refused()
     }
 
+    fn remove(&self, _: &str, _: &SandboxPath) -> Result<(), FileError> {
+        Self::refused()
+    }
+
     fn begin(&self, _: &str, _: &SandboxPath, _: u64) -> Result<Box<dyn Incoming>, FileError> {
         Self::refused()
     }

@@ -55,6 +55,12 @@ pub trait Files: Send + Sync + 'static {
     /// [`FileError`].
     fn write(&self, sandbox: &str, file: &SandboxPath, bytes: &[u8]) -> Result<(), FileError>;
 
+    /// Removes a file. One that does not exist is removed already.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError>;
+
     /// Begins to write a file of up to `most` bytes, which need not be in memory all at once.
     ///
     /// # Errors
@@ -174,6 +180,11 @@ impl SandboxPath {
             return Err(format!("{text:?} names a folder; expected a file such as {ROOT}/data.csv"));
         }
         Ok(path)
+    }
+
+    /// The root itself.
+    pub fn root() -> Self {
+        Self(Vec::new())
     }
 
     /// The names from the root down; empty for the root itself.

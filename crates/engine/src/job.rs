@@ -22,7 +22,7 @@ use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{leases, unreadable};
+use crate::{files, leases, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -141,6 +141,18 @@ impl<'s> Job<'s> {
 
     async fn think(&mut self, turn: u32) -> Waited<Event> {
         let plan = Arc::clone(&self.plan);
+        // Once the model has answered, the files are its to change.
+        if !plan.files.is_empty() && !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })) {
+            let (lease, left) = (self.claimed.lease, self.run.wall_left_ms(self.shop.now()));
+            let placing = files::place(self.shop, lease, &plan.files, &self.workspace);
+            match wait(self.shop, lease.run, &mut self.news, left, placing).await {
+                Waited::Done(Ok(())) => {}
+                Waited::Done(Err(cause)) => return Waited::Done(Event::Failed { cause }),
+                Waited::Stop => return Waited::Stop,
+                Waited::TimeUp => return Waited::TimeUp,
+                Waited::Drain => return Waited::Drain,
+            }
+        }
         let request = TurnRequest {
             model: &plan.model,
             instructions: &plan.instructions,

@@ -13,6 +13,7 @@ use domain::{TeamId, Timestamp};
 use storage::{Db, StoreError, answers, sandboxes, webhooks};
 use uuid::Uuid;
 
+use crate::files;
 use crate::shop::Shop;
 
 /// Between two rounds.
@@ -32,6 +33,9 @@ pub(crate) async fn keep_reaping(shop: Arc<Shop>) {
             tracing::error!(%error, "reaping sandboxes failed; the next round tries again");
         }
         tidy(shop.parts.workspaces.clone(), shop.now()).await;
+        if let Err(error) = files::sweep(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
+            tracing::error!(%error, "looking for bytes of team files that are gone failed; the next round tries again");
+        }
         if let Err(error) = sweep(&shop.parts.db, shop.now()).await {
             tracing::error!(%error, "forgetting old answers and webhooks failed; the next round tries again");
         }

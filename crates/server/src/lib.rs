@@ -20,6 +20,7 @@ mod documentation;
 mod edge;
 mod errors;
 mod events;
+mod files;
 mod health;
 mod human_requests;
 mod messages;

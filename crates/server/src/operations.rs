@@ -8,6 +8,7 @@ pub(crate) mod agents;
 pub(crate) mod builds;
 pub(crate) mod documentation;
 pub(crate) mod events;
+pub(crate) mod files;
 mod headers;
 pub(crate) mod health;
 pub(crate) mod human_requests;
@@ -36,13 +37,22 @@ pub(crate) enum Chapter {
     Runs,
     People,
     Sandboxes,
+    Files,
     Webhooks,
     Server,
 }
 
 impl Chapter {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Agents, Self::Builds, Self::Runs, Self::People, Self::Sandboxes, Self::Webhooks, Self::Server];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Agents,
+        Self::Builds,
+        Self::Runs,
+        Self::People,
+        Self::Sandboxes,
+        Self::Files,
+        Self::Webhooks,
+        Self::Server,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -51,6 +61,7 @@ impl Chapter {
             Self::Runs => "Runs",
             Self::People => "People",
             Self::Sandboxes => "Sandboxes",
+            Self::Files => "Files",
             Self::Webhooks => "Webhooks",
             Self::Server => "Server",
         }
@@ -69,6 +80,9 @@ impl Chapter {
                 "What a run and people have to say to each other: its transcript, its questions, their answers."
             }
             Self::Sandboxes => "A sandbox is a folder of files for runs, prepared before one or read after it.",
+            Self::Files => {
+                "A file of the team is kept until it is removed, and given to each run whose build names it in `files`."
+            }
             Self::Webhooks => {
                 "A run that was started with a `webhook_url` has its events sent there. What could not be delivered in three days is a dead letter."
             }

@@ -25,6 +25,21 @@ pub(crate) struct RequestId(pub(crate) Uuid);
 /// The id of a sandbox: opaque, so any text is well-formed (contract 2.7).
 pub(crate) struct SandboxId(pub(crate) String);
 
+/// The id of a team file, or its name: any text.
+pub(crate) struct FileName(pub(crate) String);
+
+impl PathId for FileName {
+    const NAME: &'static str = "file_id";
+}
+
+impl FromStr for FileName {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// What an upload URL carries: any text, of which most is refused.
 pub(crate) struct UploadToken(pub(crate) String);
 

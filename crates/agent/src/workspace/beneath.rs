@@ -106,6 +106,14 @@ pub(super) fn move_in(incoming: &Dir, temporary: &str, dir: &Dir, name: &str) ->
     sync(dir)
 }
 
+/// Removes what has a name, durably, unless it is a folder. A link goes itself, not what it leads to.
+pub(super) fn remove(dir: &Dir, name: &str) -> io::Result<()> {
+    match dir.remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync(dir),
+    }
+}
+
 /// The plain entries of a folder by name. However many there are, only the first [`LIST_MAX`] are held in memory.
 pub(super) fn list(dir: &Dir, shown: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
     let mut found = BTreeMap::new();

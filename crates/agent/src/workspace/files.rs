@@ -17,6 +17,10 @@ impl Files for Workspaces {
         self.open(sandbox).write(file, bytes)
     }
 
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
+        self.open(sandbox).remove(file)
+    }
+
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
         Ok(Box::new(self.open(sandbox).begin(file, most)?))
     }

@@ -28,6 +28,7 @@ pub(crate) fn curl(entry: &Entry) -> String {
             parts.push("-H 'Content-Type: application/octet-stream'".to_owned());
             parts.push(format!("--data-binary {}", quoted(example.body)));
         }
+        None if entry.method == "delete" => parts.push("-X DELETE".to_owned()),
         None if entry.method == "post" => parts.push("-X POST".to_owned()),
         None => {}
     }

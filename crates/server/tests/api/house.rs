@@ -340,6 +340,9 @@ fn template(path: &str) -> String {
         ("dead-letters", "{letter_id}"),
         ("uploads", "{upload_token}"),
     ];
+    if path.strip_prefix("/v1/files/").is_some() {
+        return "/v1/files/{file_id}".to_owned();
+    }
     let mut before = "";
     let parts = path.split('/').map(|part| {
         let name = names.iter().find(|(noun, _)| *noun == before).map(|(_, name)| *name);
@@ -367,6 +370,10 @@ impl Files for TroubledFiles {
             Some("broken") => Err(FileError::Io("secret detail".into())),
             _ => Files::write(&self.0, sandbox, file, bytes),
         }
+    }
+
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
+        Files::remove(&self.0, sandbox, file)
     }
 
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {

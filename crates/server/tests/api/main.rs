@@ -21,6 +21,8 @@ mod events;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod human_requests;
