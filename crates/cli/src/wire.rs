@@ -111,7 +111,7 @@ impl House {
         ambient.random(&mut fresh);
         let server_key = db.write(async move |tx| settings::found_server_key(tx, fresh).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, new_key, server_key })
+        Ok(Self { db, ambient, locks, server_key, new_key })
     }
 
     /// Closes it again, with nothing started.

@@ -36,8 +36,8 @@ async fn a_key_that_asks_too_much_waits_for_the_next_minute() {
     }
     // Others are not concerned.
     house.get_as(OTHER_KEY, "/v1/agents").await.success(200);
-    let rest = 60_000 - house.ambient.now().0.rem_euclid(60_000);
-    house.ambient.advance_ms(u64::try_from(rest).expect("a minute"));
+    let remaining = 60_000 - house.ambient.now().0.rem_euclid(60_000);
+    house.ambient.advance_ms(u64::try_from(remaining).expect("a minute"));
     assert_eq!(left(&house.get("/v1/agents").await), (Some("3"), Some("2")));
 }
 

@@ -162,11 +162,13 @@ async fn a_receiver_that_is_gone_gets_nothing_more_until_it_is_asked_for() {
     let house = House::new().await;
     let back = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let is_back = Arc::clone(&back);
-    let hook = Hook::start(move |_, _| match is_back.load(std::sync::atomic::Ordering::SeqCst) {
-        true => Conduct::Ok,
-        false => Conduct::Status(410),
-    })
-    .expect("a hook");
+    let hook =
+        Hook::start(
+            move |_, _| {
+                if is_back.load(std::sync::atomic::Ordering::SeqCst) { Conduct::Ok } else { Conduct::Status(410) }
+            },
+        )
+        .expect("a hook");
     let delivering = deliver(&house);
     failed(&house, &hook.url("/")).await;
     until_dead(&house, 1).await;

@@ -68,8 +68,7 @@ async fn of_equal_requests_at_once_one_is_done(engine: Engine) {
     for attempt in attempts {
         match attempt.await.unwrap() {
             Known::New => done += 1,
-            Known::UnderWay | Known::Answered(_) => {}
-            Known::Other => panic!("the same body"),
+            known => assert!(matches!(known, Known::UnderWay | Known::Answered(_)), "the same body"),
         }
     }
     assert_eq!(done, 1);
@@ -105,7 +104,7 @@ async fn changes_made_at_once_stand_in_one_chain_a_team(engine: Engine) {
         who: Who::Key(ApiKeyId(uuid::Uuid::from_u128(5))),
         what: "run.start",
         object: number.to_string(),
-        before: (number % 2 == 0).then_some([1; 32]),
+        before: number.is_multiple_of(2).then_some([1; 32]),
         after: Some([2; 32]),
         request_id: Some("req".to_owned()),
     };
@@ -114,7 +113,7 @@ async fn changes_made_at_once_stand_in_one_chain_a_team(engine: Engine) {
         let team = if number % 3 == 0 { house.strangers } else { house.team };
         tokio::spawn(async move {
             db.write(async move |tx| {
-                audit::append(tx, team, at(number as i64), change).await?;
+                audit::append(tx, team, at(i64::try_from(number).unwrap()), change).await?;
                 // Some transactions come to nothing, and leave no gap.
                 if number % 5 == 0 { Err(StoreError::Busy) } else { Ok(()) }
             })
