@@ -14,6 +14,7 @@ use storage::work::Lease;
 use storage::{Db, StoreError, files};
 use uuid::Uuid;
 
+use crate::leases;
 use crate::shop::Shop;
 
 /// After a trouble of the store that passes, before the next try.
@@ -26,16 +27,26 @@ const LEFT_MS: i64 = 24 * 60 * 60 * 1000;
 const BATCH: u32 = 100;
 
 /// Puts each of the files there that a Build names, by id or by name.
-pub(crate) async fn place(shop: &Shop, lease: Lease, names: &[String], workspace: &Workspace) -> Result<(), Cause> {
+pub(crate) async fn place(shop: &Shop, lease: Lease, names: &[String], workspace: &Workspace) -> Result<(), NotPlaced> {
     for name in names {
         // A worker that lost the run must not overwrite what the next one's model has written since.
-        if !shop.may_act(lease) {
-            tracing::debug!(run = %lease.run, "the lease is about to end: no more files are placed under it");
-            return Ok(());
-        }
-        place_one(shop, lease.team, name, workspace).await?;
+        still_ours(shop, lease).await?;
+        place_one(shop, lease.team, name, workspace).await.map_err(NotPlaced::Because)?;
     }
-    Ok(())
+    // Placing many takes its time, and a model turn follows.
+    still_ours(shop, lease).await
+}
+
+/// Why not all files are there.
+pub(crate) enum NotPlaced {
+    /// They never will be.
+    Because(Cause),
+    /// The lease cannot be renewed in time: whoever claims the run next begins anew.
+    LeaseEnds,
+}
+
+async fn still_ours(shop: &Shop, lease: Lease) -> Result<(), NotPlaced> {
+    if shop.may_act(lease) || leases::renew_one(shop, lease).await { Ok(()) } else { Err(NotPlaced::LeaseEnds) }
 }
 
 /// Removes bytes that no row names: what a server left that died between the two, or could not remove.

@@ -18,11 +18,12 @@ use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
 
+use crate::files::{self, NotPlaced};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{files, leases, unreadable};
+use crate::{leases, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -147,10 +148,11 @@ impl<'s> Job<'s> {
             let placing = files::place(self.shop, lease, &plan.files, &self.workspace);
             match wait(self.shop, lease.run, &mut self.news, left, placing).await {
                 Waited::Done(Ok(())) => {}
-                Waited::Done(Err(cause)) => return Waited::Done(Event::Failed { cause }),
+                Waited::Done(Err(NotPlaced::Because(cause))) => return Waited::Done(Event::Failed { cause }),
                 Waited::Stop => return Waited::Stop,
                 Waited::TimeUp => return Waited::TimeUp,
-                Waited::Drain => return Waited::Drain,
+                // It lets go.
+                Waited::Done(Err(NotPlaced::LeaseEnds)) | Waited::Drain => return Waited::Drain,
             }
         }
         let request = TurnRequest {
