@@ -7,6 +7,7 @@
 pub mod archive;
 mod beneath;
 mod files;
+mod incoming;
 mod quota;
 
 use std::fmt::{Display, Write as _};
@@ -132,6 +133,17 @@ impl Workspace {
         self.put(path, bytes)
     }
 
+    /// Removes a file or a link. One that does not exist is removed already.
+    pub fn remove(&self, path: &SandboxPath) -> Result<(), FileError> {
+        let (name, folders) = split(path)?;
+        let _turn = self.turn();
+        let Some(home) = self.home()? else { return Ok(()) };
+        match beneath::folder(home, folders, path) {
+            Err(FileError::NotFound(_)) => Ok(()),
+            folder => beneath::remove(&folder?, name).map_err(|error| io_error(path, &error)),
+        }
+    }
+
     /// Replaces a file's bytes by what `change` makes of them, while other writers of this sandbox wait.
     pub fn edit<E: From<FileError>>(
         &self,
@@ -153,17 +165,28 @@ impl Workspace {
     fn put(&self, path: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
         self.checked_id()?;
         check_size(path, bytes.len() as u64)?;
+        self.place(path, bytes.len() as u64, |folder, name| {
+            let incoming = self.shared.make(&self.shared.incoming_folder)?;
+            beneath::replace(&incoming, &self.shared.temporary(), folder, name, bytes)
+        })
+    }
+
+    /// Finds the place of a file of `size` bytes, making its folders, and has it put there. Only in one's turn.
+    fn place(
+        &self,
+        path: &SandboxPath,
+        size: u64,
+        put: impl FnOnce(&Dir, &str) -> io::Result<()>,
+    ) -> Result<(), FileError> {
         let (name, folders) = split(path)?;
         let failed = |error: io::Error| io_error(path, &error);
         let home = self.shared.make(&self.id).map_err(failed)?;
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
         let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
         let new_names = missing.len() + usize::from(replaced.is_none());
-        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), bytes.len() as u64).map_err(failed)??;
+        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), size).map_err(failed)??;
         let folder = beneath::make(nearest, missing, path)?;
-        let incoming = self.shared.make(&self.shared.incoming_folder).map_err(failed)?;
-        let temporary = format!("{}-{}", std::process::id(), self.shared.incoming.fetch_add(1, Ordering::Relaxed));
-        beneath::replace(&incoming, &temporary, &folder, name, bytes).map_err(failed)
+        put(&folder, name).map_err(failed)
     }
 
     fn home(&self) -> Result<Option<Dir>, FileError> {
@@ -193,6 +216,11 @@ impl Workspace {
 impl Shared {
     fn folder(&self) -> io::Result<Dir> {
         Dir::open_ambient_dir(&self.root, ambient_authority())
+    }
+
+    /// A name in the folder of incoming files that none has or had.
+    fn temporary(&self) -> String {
+        format!("{}-{}", std::process::id(), self.incoming.fetch_add(1, Ordering::Relaxed))
     }
 
     fn make(&self, name: &str) -> io::Result<Dir> {

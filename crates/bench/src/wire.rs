@@ -14,7 +14,7 @@ use axum::Router;
 use domain::Ambient;
 use domain::builds::Defaults;
 use domain::limits::Limits;
-use domain::sandboxes::{FileError, FileInfo, Files, SandboxPath};
+use domain::sandboxes::{FileError, FileInfo, Files, Incoming, SandboxPath};
 use engine::{Engine, Parts};
 use server::App;
 use storage::{Bell, Db, hints, work};
@@ -84,6 +84,12 @@ pub(crate) async fn start(
         bell,
         ambient,
         files: Arc::new(NoFiles),
+        upload_urls: server::UploadUrls {
+            seal: domain::uploads::Seal::derive(&[0; 32]),
+            public_url: None,
+            lifetime: Duration::from_hours(1),
+            most: 1 << 30,
+        },
         defaults: Defaults::default(),
         egress: egress::Client::new(egress::Policy::new(egress::Allow::default()))?,
         requests_per_minute: 0,
@@ -157,6 +163,14 @@ impl Files for NoFiles {
     }
 
     fn write(&self, _: &str, _: &SandboxPath, _: &[u8]) -> Result<(), FileError> {
+        Self::refused()
+    }
+
+    fn remove(&self, _: &str, _: &SandboxPath) -> Result<(), FileError> {
+        Self::refused()
+    }
+
+    fn begin(&self, _: &str, _: &SandboxPath, _: u64) -> Result<Box<dyn Incoming>, FileError> {
         Self::refused()
     }
 }

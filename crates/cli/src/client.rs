@@ -75,6 +75,17 @@ impl Api {
         self.text(request.header(CONTENT_TYPE, "application/octet-stream").body(bytes)).await
     }
 
+    /// Sends a file of the team.
+    pub(crate) async fn push(&self, name: &str, bytes: Vec<u8>) -> anyhow::Result<Answer> {
+        let request = self.request(Method::POST, &["files"], &[("path", name.to_owned())])?;
+        self.text(request.header(CONTENT_TYPE, "application/octet-stream").body(bytes)).await
+    }
+
+    /// `DELETE`.
+    pub(crate) async fn delete(&self, path: &[&str]) -> anyhow::Result<Answer> {
+        self.text(self.request(Method::DELETE, path, &[])?).await
+    }
+
     /// Fetches a file out of a sandbox.
     pub(crate) async fn download(&self, sandbox: &str, path: &str) -> anyhow::Result<Vec<u8>> {
         let request =

@@ -48,6 +48,12 @@ pub(crate) struct Config {
     pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
     pub(crate) grace: Duration,
+    /// The server's origin as clients see it; `None`: what they send their requests to.
+    pub(crate) public_url: Option<String>,
+    /// How long an upload URL is good.
+    pub(crate) upload_url_lifetime: Duration,
+    /// The most bytes of a file that comes by one.
+    pub(crate) upload_bytes: u64,
     /// Requests a minute and key; 0 is any number.
     pub(crate) requests_per_minute: u32,
     /// How many connections there may be, and how long they may take.
@@ -120,6 +126,7 @@ struct ServerPart {
     listen: String,
     data_dir: PathBuf,
     database_url: Option<String>,
+    public_url: Option<String>,
     grace_secs: u64,
     requests_per_minute: u32,
     connections: usize,
@@ -151,12 +158,16 @@ struct SandboxesPart {
     folder: Option<PathBuf>,
     entries: usize,
     bytes: u64,
+    /// An hour: time for a person to choose a file, not for a URL to be found in a mail next week.
+    upload_url_secs: u64,
+    /// As much as a sandbox holds, which is the limit below it.
+    upload_bytes: u64,
 }
 
 impl Default for SandboxesPart {
     fn default() -> Self {
         let Quota { entries, bytes } = Quota::default();
-        Self { folder: None, entries, bytes }
+        Self { folder: None, entries, bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
     }
 }
 
@@ -182,6 +193,7 @@ impl Default for ServerPart {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: "errand-data".into(),
             database_url: None,
+            public_url: None,
             grace_secs: 20,
             requests_per_minute: server::REQUESTS_PER_MINUTE,
             connections: limits.connections,
@@ -249,6 +261,9 @@ impl Config {
             data_dir,
             database,
             grace: Duration::from_secs(file.server.grace_secs),
+            public_url: file.server.public_url.map(|url| check::public_url(&url, name)).transpose()?,
+            upload_url_lifetime: check::upload_url_lifetime(file.sandboxes.upload_url_secs, name)?,
+            upload_bytes: file.sandboxes.upload_bytes,
             requests_per_minute: file.server.requests_per_minute,
             connections,
             tls,
@@ -308,6 +323,11 @@ mod tests {
             ("[server]\ntls_key = \"a.pem\"", "server.tls_cert: not there"),
             ("[egress]\nallow = \"10.0.0.0/8\"", "egress.allow"),
             ("[egress]\ndeny = []", "egress"),
+            ("[server]\npublic_url = \"errand.example.com\"", "server.public_url"),
+            ("[server]\npublic_url = \"https://errand.example.com/v1\"", "server.public_url"),
+            ("[server]\npublic_url = \"https://me@errand.example.com\"", "server.public_url"),
+            ("[sandboxes]\nupload_url_secs = 0", "sandboxes.upload_url_secs"),
+            ("[sandboxes]\nupload_url_secs = 604801", "sandboxes.upload_url_secs"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.starts_with("errand.toml: ") && refusal.contains(told), "{refusal}");

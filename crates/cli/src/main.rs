@@ -1,7 +1,7 @@
 //! # cli
 //!
 //! **Holds** the binary `errand`, the only place where the rooms meet: [`serve`] and [`demo`] wire them, the other commands are clients of
-//! the API ([`agents`], [`builds`], [`runs`], [`sandboxes`]) or of the data folder ([`teams`], [`keys`], [`audit`], [`webhooks`], [`backup`], [`restore`], [`doctor`]).
+//! the API ([`agents`], [`builds`], [`runs`], [`files`], [`sandboxes`]) or of the data folder ([`teams`], [`keys`], [`audit`], [`webhooks`], [`backup`], [`restore`], [`doctor`]).
 //!
 //! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
 //!
@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod demo;
 mod doctor;
+mod files;
 mod follow;
 mod hints;
 mod keys;
@@ -69,6 +70,8 @@ enum Command {
     Builds(Noun<builds::Action>),
     /// Jobs: start one, follow it, answer it, read what it did.
     Runs(Noun<runs::Action>),
+    /// Files of the team: keep one, list them, remove one. Builds name them in `files`.
+    Files(Noun<files::Action>),
     /// Sandboxes: give a Job its files, fetch what it wrote.
     Sandboxes(Noun<sandboxes::Action>),
 }
@@ -104,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Agents(noun) => noun.run(agents::Action::run).await,
             Command::Builds(noun) => noun.run(builds::Action::run).await,
             Command::Runs(noun) => noun.run(runs::Action::run).await,
+            Command::Files(noun) => noun.run(files::Action::run).await,
             Command::Sandboxes(noun) => noun.run(sandboxes::Action::run).await,
         }
     });

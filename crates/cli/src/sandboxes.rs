@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use contract::sandboxes::{FilePage, SandboxAnswer, SandboxFileKind, UploadedFile, WORKSPACE};
+use contract::sandboxes::{FilePage, NewUploadUrl, SandboxAnswer, SandboxFileKind, UploadUrl, UploadedFile, WORKSPACE};
 
 use crate::client::{Api, Output};
 use crate::{paint, table};
@@ -40,6 +40,15 @@ pub(crate) enum Action {
         #[command(flatten)]
         output: Output,
     },
+    /// A URL by which one file can be sent without a key, also a large one: `curl --upload-file FILE URL`.
+    UploadUrl {
+        /// The sandbox's id.
+        sandbox: String,
+        /// The file there.
+        path: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Fetches a file out of it.
     Download {
         /// The sandbox's id.
@@ -71,6 +80,10 @@ impl Action {
                 output.print(&api.upload(&sandbox, &path, bytes).await?, |sent: UploadedFile| {
                     format!("{} ({} bytes)\n", paint::plain(&sent.path), sent.size_bytes)
                 })?;
+            }
+            Self::UploadUrl { sandbox, path, output } => {
+                let answer = api.post(&["sandboxes", &sandbox, "upload-urls"], &NewUploadUrl { path }).await?;
+                output.print(&answer, |made: UploadUrl| format!("{}\n", paint::plain(&made.upload_url)))?;
             }
             Self::Download { sandbox, path, output } => {
                 let bytes = api.download(&sandbox, &path).await?;

@@ -169,6 +169,12 @@ impl House {
             ambient,
             egress,
             files: Arc::new(workspaces),
+            upload_urls: server::UploadUrls {
+                seal: domain::uploads::Seal::derive(&server_key),
+                public_url: config.public_url,
+                lifetime: config.upload_url_lifetime,
+                most: config.upload_bytes,
+            },
             defaults: config.defaults,
             requests_per_minute: config.requests_per_minute,
             api: role != Role::Worker,

@@ -24,6 +24,7 @@ pub mod configs;
 pub mod errors;
 pub mod events;
 mod fields;
+pub mod files;
 pub mod human_requests;
 pub mod messages;
 pub mod pages;

@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fields;
+
 /// The directory that `GET /v1/sandboxes/{sandbox_id}/files` lists when no `path` is given.
 pub const WORKSPACE: &str = "/workspace";
 
@@ -62,6 +64,30 @@ pub struct UploadedFile {
     /// How many bytes were stored.
     #[schemars(with = "f64")]
     pub size_bytes: u64,
+}
+
+/// Body of `POST /v1/sandboxes/{sandbox_id}/upload-urls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUploadUrl {
+    /// The file to come, such as `/workspace/data.csv`.
+    #[serde(deserialize_with = "fields::filled")]
+    #[schemars(length(min = 1))]
+    pub path: String,
+}
+
+/// Answer of `POST /v1/sandboxes/{sandbox_id}/upload-urls` (200).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct UploadUrl {
+    /// `PUT` the file's bytes here. No API key is needed.
+    #[schemars(extend("format" = "uri"))]
+    pub upload_url: String,
+    /// Absolute, where the bytes will be.
+    pub path: String,
+    /// For so long the URL is good.
+    #[schemars(with = "f64")]
+    pub expires_in_seconds: u64,
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ ids! {
     RunId,
     /// An API key, not its secret.
     ApiKeyId,
+    /// A team file.
+    FileId,
 }
 
 /// The text is not a UUID in its usual 36-character form.

@@ -13,6 +13,7 @@ pub mod ambient;
 pub mod api_keys;
 pub mod audit;
 pub mod builds;
+pub mod files;
 pub mod human_requests;
 pub mod ids;
 pub mod limits;
@@ -22,8 +23,9 @@ pub mod sandboxes;
 pub mod shape;
 pub mod time;
 pub mod turns;
+pub mod uploads;
 pub mod webhooks;
 
 pub use ambient::Ambient;
-pub use ids::{AgentId, ApiKeyId, BuildId, RunId, TeamId};
+pub use ids::{AgentId, ApiKeyId, BuildId, FileId, RunId, TeamId};
 pub use time::Timestamp;

@@ -54,6 +54,33 @@ pub trait Files: Send + Sync + 'static {
     /// # Errors
     /// [`FileError`].
     fn write(&self, sandbox: &str, file: &SandboxPath, bytes: &[u8]) -> Result<(), FileError>;
+
+    /// Removes a file. One that does not exist is removed already.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError>;
+
+    /// Begins to write a file of up to `most` bytes, which need not be in memory all at once.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError>;
+}
+
+/// A file on its way in. Nobody sees anything of it before [`Incoming::finish`]; dropped before that, it never was.
+pub trait Incoming: Send + 'static {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`FileError`]; the file is then lost.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), FileError>;
+
+    /// Puts the whole file under its name, durably, making its folders; how many bytes it has.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn finish(self: Box<Self>) -> Result<u64, FileError>;
 }
 
 /// One line of a listing.
@@ -153,6 +180,11 @@ impl SandboxPath {
             return Err(format!("{text:?} names a folder; expected a file such as {ROOT}/data.csv"));
         }
         Ok(path)
+    }
+
+    /// The root itself.
+    pub fn root() -> Self {
+        Self(Vec::new())
     }
 
     /// The names from the root down; empty for the root itself.

@@ -19,6 +19,7 @@ use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
 
+use crate::files::{self, NotPlaced};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
@@ -134,6 +135,19 @@ impl<'s> Job<'s> {
 
     async fn think(&mut self, turn: u32) -> Waited<Event> {
         let plan = Arc::clone(&self.plan);
+        // Once the model has answered, the files are its to change.
+        if !plan.files.is_empty() && !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })) {
+            let (lease, left) = (self.claimed.lease, self.run.wall_left_ms(self.shop.now()));
+            let placing = files::place(self.shop, lease, &plan.files, &self.workspace);
+            match wait(self.shop, lease.run, &mut self.news, left, placing).await {
+                Waited::Done(Ok(())) => {}
+                Waited::Done(Err(NotPlaced::Because(cause))) => return Waited::Done(Event::Failed { cause }),
+                Waited::Stop => return Waited::Stop,
+                Waited::TimeUp => return Waited::TimeUp,
+                // It lets go.
+                Waited::Done(Err(NotPlaced::LeaseEnds)) | Waited::Drain => return Waited::Drain,
+            }
+        }
         let request = TurnRequest {
             model: &plan.model,
             instructions: &plan.instructions,

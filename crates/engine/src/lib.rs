@@ -9,6 +9,7 @@
 
 mod audit;
 mod claims;
+mod files;
 mod job;
 mod leases;
 mod pace;

@@ -4,6 +4,9 @@ use agent::tools::guide::guide;
 use domain::builds::{Config, Sampling, SeedTurn};
 use storage::StoreError;
 
+/// Told to a model whose Build names team files.
+const GIVEN: &str = "Files that belong to this Assignment are in /workspace/files.";
+
 /// A Build, ready to run.
 pub(crate) struct Plan {
     pub(crate) model: String,
@@ -11,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) seed: Vec<SeedTurn>,
     pub(crate) sampling: Sampling,
     pub(crate) json_object: bool,
+    /// Team files to put into the workspace.
+    pub(crate) files: Vec<String>,
     /// What the config names and this version does not serve: said in the transcript, never ignored.
     pub(crate) unserved: Vec<String>,
 }
@@ -21,13 +26,16 @@ impl Plan {
         let config: Config =
             serde_json::from_str(config).map_err(|error| storage::unreadable("builds.config", &error))?;
         let json_object = config.wants_json_object();
+        let files = config.files();
+        let given = if files.is_empty() { String::new() } else { format!("\n\n{GIVEN}") };
         Ok(Self {
             model: config.model_name().to_owned(),
             instructions: format!(
-                "{}\n\n# Your standard operating procedure\n\n{}",
+                "{}{given}\n\n# Your standard operating procedure\n\n{}",
                 guide(json_object),
                 config.instructions()
             ),
+            files,
             seed: config.seed_turns(),
             sampling: config.sampling(),
             json_object,

@@ -1,4 +1,4 @@
-//! Removes what nobody needs: sandboxes that expired before any run was started on them, answers kept for
+//! Removes what nobody needs: sandboxes that expired before any run was started on them, files that were left half-written, answers kept for
 //! repeated requests, and webhooks that were delivered or given up long ago.
 //!
 //! What a run worked in stays, also after its end, since people fetch its results. Files go before the row: a process that dies in between leaves
@@ -13,6 +13,7 @@ use domain::{TeamId, Timestamp};
 use storage::{Db, StoreError, answers, sandboxes, webhooks};
 use uuid::Uuid;
 
+use crate::files;
 use crate::shop::Shop;
 
 /// Between two rounds.
@@ -22,12 +23,18 @@ const BATCH: u32 = 100;
 /// How long after its end a sandbox is left alone, in milliseconds: an upload that began before it may still be under way, and its file would
 /// be left behind.
 const GRACE_MS: i64 = 60 * 60 * 1000;
+/// How long after its last byte a half-written file is left alone, in milliseconds: no upload is silent for so long, whatever clock its disk has.
+const LEFT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Reaps at once, then every hour.
 pub(crate) async fn keep_reaping(shop: Arc<Shop>) {
     loop {
         if let Err(error) = reap(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
             tracing::error!(%error, "reaping sandboxes failed; the next round tries again");
+        }
+        tidy(shop.parts.workspaces.clone(), shop.now()).await;
+        if let Err(error) = files::sweep(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
+            tracing::error!(%error, "looking for bytes of team files that are gone failed; the next round tries again");
         }
         if let Err(error) = sweep(&shop.parts.db, shop.now()).await {
             tracing::error!(%error, "forgetting old answers and webhooks failed; the next round tries again");
@@ -50,6 +57,17 @@ async fn reap(db: &Db, workspaces: &Workspaces, now: Timestamp) -> Result<(), St
                 db.write(async move |tx| sandboxes::delete(tx, sandbox.team, &sandbox.id).await).await?;
             }
         }
+    }
+}
+
+/// Removes half-written files of nodes that never came back. A node's own go at its next start.
+async fn tidy(workspaces: Workspaces, now: Timestamp) {
+    let before = Timestamp(now.0.saturating_sub(LEFT_MS));
+    match tokio::task::spawn_blocking(move || workspaces.sweep(before)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(files)) => tracing::info!(files, "half-written files were removed"),
+        Ok(Err(error)) => tracing::error!(%error, "half-written files cannot be removed; the next round tries again"),
+        Err(error) => tracing::error!(%error, "half-written files cannot be removed; the next round tries again"),
     }
 }
 

@@ -91,7 +91,7 @@ impl Way {
     async fn answer(&self, request: Request<Incoming>, phase: Phase) -> Result<Response<Leaving>, Infallible> {
         phase.at_work();
         let limits = &self.shared.limits;
-        let most = uploads::longest(request.headers(), limits);
+        let most = uploads::longest(request.uri().path(), request.headers(), limits);
         let request = request.map(|body| {
             if body.is_end_stream() { Body::empty() } else { Body::new(Arriving::new(body, limits, most)) }
         });

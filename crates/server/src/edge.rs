@@ -16,7 +16,7 @@ use domain::Ambient;
 
 use crate::Shared;
 use crate::errors::{ApiError, Cause};
-use crate::uploads;
+use crate::{upload_urls, uploads};
 
 /// Names a request, in requests and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,14 +54,14 @@ pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request
         let arrival = if request.body().is_end_stream() {
             Duration::ZERO
         } else {
-            uploads::longest(request.headers(), &shared.limits)
+            uploads::longest(uri.path(), request.headers(), &shared.limits)
         };
         let patience = shared.limits.request + arrival;
         let answered = tokio::time::timeout(patience, next.run(request)).await;
         answered.unwrap_or_else(|_late| ApiError::TookTooLong(patience.as_secs()).into_response())
     };
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        let (path, status) = (uri.path(), response.status().as_u16());
+        let (path, status) = (upload_urls::shown(uri.path()), response.status().as_u16());
         tracing::error!(request_id = ?id, %method, path, status, cause, "a request failed");
     }
     dress(response.headers_mut(), id);

@@ -20,6 +20,8 @@ pub(crate) enum ApiError {
     InvalidToken(&'static str),
     /// The key is valid and may not do this.
     InsufficientScope(Scope),
+    /// What an upload URL carries allows nothing, or nothing any more; the sentence says why.
+    InvalidUploadUrl(&'static str),
     /// The key made as many requests this minute as it may.
     RateLimited {
         /// Requests a minute.
@@ -91,6 +93,7 @@ impl ApiError {
         match self {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+            Self::InvalidUploadUrl(_) => (StatusCode::FORBIDDEN, "invalid_upload_url"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
@@ -143,7 +146,7 @@ impl ApiError {
                     "This was not done after {secs} s and was given up: it may have happened or not. Look before you send it again."
                 );
             }
-            Self::InvalidToken(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::InvalidToken(text) | Self::InvalidUploadUrl(text) | Self::RequestAlreadyAnswered(text) => text,
             Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
             Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
             Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",

@@ -22,6 +22,7 @@ mod documentation;
 mod edge;
 mod errors;
 mod events;
+mod files;
 mod health;
 mod human_requests;
 mod limits;
@@ -35,6 +36,7 @@ mod router;
 mod runs;
 mod sandboxes;
 mod tls;
+mod upload_urls;
 mod uploads;
 mod webhooks;
 
@@ -54,6 +56,7 @@ pub use crate::documentation::{older_openapi_document, openapi_document};
 pub use crate::limits::{Limits, raise_open_files};
 pub use crate::rates::REQUESTS_PER_MINUTE;
 pub use crate::tls::Tls;
+pub use crate::upload_urls::UploadUrls;
 pub use crate::webhooks::{Deliveries, Delivering};
 
 /// How long requests that are under way may go on once the server was told to stop.
@@ -70,6 +73,8 @@ pub struct App {
     pub ambient: Arc<dyn Ambient>,
     /// The files of sandboxes.
     pub files: Arc<dyn Files>,
+    /// How upload URLs are made.
+    pub upload_urls: UploadUrls,
     /// What is filled in where a submitted config leaves a gap.
     pub defaults: Defaults,
     /// The way out, for URLs of users.
@@ -127,6 +132,8 @@ struct Shared {
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
     uploads: Arc<Semaphore>,
+    /// The same of files that come by upload URLs: see `upload_urls.rs`.
+    streams: Arc<Semaphore>,
     known_keys: auth::KnownKeys,
     rates: rates::Rates,
     under_way: change::UnderWay,
@@ -143,6 +150,7 @@ impl Shared {
             limits,
             closing: watch::Sender::new(false),
             uploads,
+            streams: Arc::new(Semaphore::new(upload_urls::PLACES)),
             known_keys: auth::KnownKeys::default(),
             rates,
             under_way: change::UnderWay::default(),

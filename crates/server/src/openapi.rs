@@ -99,6 +99,10 @@ fn request_body(body: &Body, example: &str, schemas: &mut Schemas) -> Value {
             let content = json!({"schema": schemas.request(*shape), "example": parsed(example)});
             json!({"required": true, "content": {"application/json": content}})
         }
+        Body::Bytes => {
+            let content = json!({"schema": binary(), "example": example});
+            json!({"required": true, "content": {"application/octet-stream": content}})
+        }
         Body::File => {
             let form = json!({
                 "type": "object",
@@ -125,7 +129,7 @@ fn responses(entry: &Entry, schemas: &mut Schemas) -> Value {
     if told.extension {
         headers.extend(names(&[EXTENSION], entry));
     }
-    if entry.method != "get" {
+    if entry.changes() {
         headers.extend(names(&["idempotent-replayed"], entry));
     }
     if let Some(carried) = content.values_mut().next().filter(|_| !told.example.answer.is_empty()) {

@@ -8,6 +8,7 @@ pub(crate) mod agents;
 pub(crate) mod builds;
 pub(crate) mod documentation;
 pub(crate) mod events;
+pub(crate) mod files;
 mod headers;
 pub(crate) mod health;
 pub(crate) mod human_requests;
@@ -16,6 +17,7 @@ mod parameters;
 pub(crate) mod runs;
 pub(crate) mod sandboxes;
 mod statuses;
+pub(crate) mod upload_urls;
 pub(crate) mod webhooks;
 
 pub(crate) use headers::HEADERS;
@@ -35,13 +37,22 @@ pub(crate) enum Chapter {
     Runs,
     People,
     Sandboxes,
+    Files,
     Webhooks,
     Server,
 }
 
 impl Chapter {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Agents, Self::Builds, Self::Runs, Self::People, Self::Sandboxes, Self::Webhooks, Self::Server];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Agents,
+        Self::Builds,
+        Self::Runs,
+        Self::People,
+        Self::Sandboxes,
+        Self::Files,
+        Self::Webhooks,
+        Self::Server,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -50,6 +61,7 @@ impl Chapter {
             Self::Runs => "Runs",
             Self::People => "People",
             Self::Sandboxes => "Sandboxes",
+            Self::Files => "Files",
             Self::Webhooks => "Webhooks",
             Self::Server => "Server",
         }
@@ -68,6 +80,9 @@ impl Chapter {
                 "What a run and people have to say to each other: its transcript, its questions, their answers."
             }
             Self::Sandboxes => "A sandbox is a folder of files for runs, prepared before one or read after it.",
+            Self::Files => {
+                "A file of the team is kept until it is removed, and given to each run whose build names it in `files`."
+            }
             Self::Webhooks => {
                 "A run that was started with a `webhook_url` has its events sent there. What could not be delivered in three days is a dead letter."
             }
@@ -96,8 +111,13 @@ impl Entry {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path = names.filter_map(path_parameter).map(|parameter| ("path", parameter));
         let in_query = (self.operation.query)().into_iter().map(|parameter| ("query", parameter));
-        let in_headers = (self.method != "get").then(idempotency_key).map(|parameter| ("header", parameter));
+        let in_headers = self.changes().then(idempotency_key).map(|parameter| ("header", parameter));
         in_path.chain(in_query).chain(in_headers)
+    }
+
+    /// Whether it changes something in a key's name, so that it can be sent twice and done once.
+    pub(crate) fn changes(&self) -> bool {
+        self.method != "get" && self.scope.is_some()
     }
 
     /// Every error that it may answer, and whether the published API does not list it.
@@ -110,7 +130,8 @@ impl Entry {
             414 | 431 | 503 => true,
             408 => self.operation.body.is_some(),
             413 | 415 => json,
-            409 | 422 | 507 => self.method != "get",
+            409 | 422 => self.changes(),
+            507 => self.method != "get",
             _ => false,
         };
         let listed = |code| self.operation.errors.contains(&code);
@@ -125,6 +146,8 @@ pub(crate) enum Body {
     Json(SchemaOf),
     /// A file, as a form or as it is. The published API is silent on it, so its description is marked as ours.
     File,
+    /// A file as it is, in any form.
+    Bytes,
 }
 
 /// What a success carries.
@@ -204,6 +227,10 @@ impl Operation {
 
     fn takes_a_file(self) -> Self {
         Self { body: Some(Body::File), ..self }
+    }
+
+    fn takes_bytes(self) -> Self {
+        Self { body: Some(Body::Bytes), ..self }
     }
 
     fn asks(self, query: fn() -> Vec<Parameter>) -> Self {

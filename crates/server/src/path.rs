@@ -25,6 +25,24 @@ pub(crate) struct RequestId(pub(crate) Uuid);
 /// The id of a sandbox: opaque, so any text is well-formed (contract 2.7).
 pub(crate) struct SandboxId(pub(crate) String);
 
+/// The id of a team file, or its name: any text.
+pub(crate) struct FileName(pub(crate) String);
+
+impl PathId for FileName {
+    const NAME: &'static str = "file_id";
+}
+
+impl FromStr for FileName {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What an upload URL carries: any text, of which most is refused.
+pub(crate) struct UploadToken(pub(crate) String);
+
 /// The id of a delivery that was given up: opaque, too. Nothing has one that cannot be read.
 pub(crate) struct DeadLetterId(pub(crate) Option<DeliveryId>);
 
@@ -58,6 +76,18 @@ impl PathId for RequestId {
 
 impl PathId for SandboxId {
     const NAME: &'static str = "sandbox_id";
+}
+
+impl PathId for UploadToken {
+    const NAME: &'static str = "upload_token";
+}
+
+impl FromStr for UploadToken {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
 }
 
 impl FromStr for RequestId {

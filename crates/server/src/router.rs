@@ -17,8 +17,8 @@ use domain::api_keys::Scope;
 use crate::errors::ApiError;
 use crate::operations::{self as told, Entry, Operation};
 use crate::{
-    Shared, agents, auth, body, builds, dead_letters, documentation, edge, events, health, human_requests, messages,
-    runs, sandboxes, uploads,
+    Shared, agents, auth, body, builds, dead_letters, documentation, edge, events, files, health, human_requests,
+    messages, runs, sandboxes, upload_urls, uploads,
 };
 
 const READ: Option<Scope> = Some(Scope::Read);
@@ -50,6 +50,12 @@ fn v1() -> Vec<Route> {
         post(RUN,    "/v1/sandboxes/{sandbox_id}/files",  sandboxes::upload, told::sandboxes::upload())
             .taking(uploads::BODY_MAX),
         get (READ,   "/v1/sandboxes/{sandbox_id}/files/content", sandboxes::download, told::sandboxes::download()),
+        post(RUN,    "/v1/sandboxes/{sandbox_id}/upload-urls", upload_urls::create, told::upload_urls::create()),
+        put (OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::put()),
+        post(OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::post()),
+        get (READ,   "/v1/files",                         files::list,       told::files::list()),
+        post(MANAGE, "/v1/files",                         files::push,       told::files::push()).taking(uploads::BODY_MAX),
+        delete(MANAGE, "/v1/files/{file_id}",             files::remove,     told::files::remove()),
         get (READ,   "/v1/webhooks/dead-letters",         dead_letters::list, told::webhooks::list()),
         post(MANAGE, "/v1/webhooks/dead-letters/{letter_id}/replay", dead_letters::replay, told::webhooks::replay()),
         get (OPEN,   "/v1/documentation",                 documentation::page,    told::documentation::page()),
@@ -122,6 +128,22 @@ where
     T: 'static,
 {
     Route { entry: Entry { method: "post", path, scope, operation }, handler: routing::post(handler) }
+}
+
+fn put<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { entry: Entry { method: "put", path, scope, operation }, handler: routing::put(handler) }
+}
+
+fn delete<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    Route { entry: Entry { method: "delete", path, scope, operation }, handler: routing::delete(handler) }
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// Does something with files, on a thread that may block.
-    async fn files<T, F>(&self, job: F) -> Result<T, ApiError>
+    pub(crate) async fn files<T, F>(&self, job: F) -> Result<T, ApiError>
     where
         F: FnOnce(&dyn Files) -> Result<T, FileError> + Send + 'static,
         T: Send + 'static,
@@ -135,7 +135,7 @@ impl Shared {
     }
 }
 
-fn bad_path(sentence: impl Display) -> ApiError {
+pub(crate) fn bad_path(sentence: impl Display) -> ApiError {
     ApiError::InvalidRequest(format!("path: {sentence}"))
 }
 

@@ -14,13 +14,14 @@ use axum::http::{HeaderMap, StatusCode};
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Shared;
 use crate::body::{declared_length, is_json, media_type};
 use crate::connections::TooSlow;
 use crate::errors::ApiError;
 use crate::limits::Limits;
+use crate::upload_urls;
 
 /// What a form may weigh beside its file: boundaries, headers, the path.
 const FORM_EXTRA: usize = 64 * 1024;
@@ -114,14 +115,25 @@ impl Upload {
 impl Shared {
     /// Waits for the right to hold a file in memory. Nothing of the request is read meanwhile.
     pub(crate) async fn upload_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.uploads).acquire_owned()).await;
-        place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
+        place(&self.uploads).await
     }
 }
 
 /// How long the body of a request may take to arrive: what is no JSON is a file.
-pub(crate) fn longest(headers: &HeaderMap, limits: &Limits) -> Duration {
-    if is_json(headers) { limits.body } else { LONGEST }
+pub(crate) fn longest(path: &str, headers: &HeaderMap, limits: &Limits) -> Duration {
+    if upload_urls::is_one(path) {
+        upload_urls::LONGEST
+    } else if is_json(headers) {
+        limits.body
+    } else {
+        LONGEST
+    }
+}
+
+/// Waits for one of so many places.
+pub(crate) async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned()).await;
+    place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
 }
 
 /// Some clients send the whole path on their own disk: only its last name counts here.
@@ -153,7 +165,7 @@ fn broken(error: &MultipartError) -> ApiError {
     }
 }
 
-fn cut_off(error: &axum::Error) -> ApiError {
+pub(crate) fn cut_off(error: &axum::Error) -> ApiError {
     if TooSlow::is_beneath(error) {
         return ApiError::TooSlow;
     }
@@ -161,5 +173,9 @@ fn cut_off(error: &axum::Error) -> ApiError {
 }
 
 fn too_large() -> ApiError {
-    ApiError::PayloadTooLarge(format!("A file may have at most {FILE_MAX} bytes."))
+    file_too_large(FILE_MAX as u64)
+}
+
+pub(crate) fn file_too_large(most: u64) -> ApiError {
+    ApiError::PayloadTooLarge(format!("A file may have at most {most} bytes."))
 }

@@ -68,3 +68,18 @@ CREATE TABLE settings (
     name  TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     value BYTEA NOT NULL
 );
+
+CREATE TABLE files (
+    team_id    TEXT COLLATE "C" NOT NULL REFERENCES teams (id),
+    id         TEXT COLLATE "C" NOT NULL,
+    name       TEXT COLLATE "C" NOT NULL,
+    size       BIGINT NOT NULL,
+    sha256     BYTEA  NOT NULL,
+    blob       TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (team_id, id),
+    UNIQUE (team_id, name)
+);
+
+CREATE INDEX files_by_blob ON files (team_id, blob);

@@ -77,3 +77,19 @@ CREATE TABLE settings (
     name  TEXT NOT NULL PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT;
+
+-- Team files. Their bytes lie among the sandboxes, under the name in `blob`, which is another one whenever a file is replaced.
+CREATE TABLE files (
+    team_id    TEXT    NOT NULL REFERENCES teams (id),
+    id         TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    size       INTEGER NOT NULL,
+    sha256     BLOB    NOT NULL,
+    blob       TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (team_id, id),
+    UNIQUE (team_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX files_by_blob ON files (team_id, blob);

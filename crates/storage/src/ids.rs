@@ -1,6 +1,6 @@
 //! How the domain's values travel into statements and out of rows.
 
-use domain::{AgentId, ApiKeyId, BuildId, RunId, TeamId, Timestamp};
+use domain::{AgentId, ApiKeyId, BuildId, FileId, RunId, TeamId, Timestamp};
 
 use crate::db::{Row, StoreError, Value};
 
@@ -14,7 +14,7 @@ macro_rules! ids {
     )+};
 }
 
-ids!(TeamId, AgentId, BuildId, RunId, ApiKeyId);
+ids!(TeamId, AgentId, BuildId, RunId, ApiKeyId, FileId);
 
 impl From<Timestamp> for Value {
     fn from(time: Timestamp) -> Self {

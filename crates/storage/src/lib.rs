@@ -15,6 +15,7 @@ pub mod audit;
 pub mod bell;
 pub mod builds;
 mod db;
+pub mod files;
 pub mod health;
 pub mod hints;
 pub mod holds;

@@ -7,7 +7,7 @@ use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
 use crate::{
-    agents, answers, api_keys, audit, builds, health, human_requests, journal, rates, runs, sabotage, sandboxes,
+    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, rates, runs, sabotage, sandboxes,
     settings, teams, webhooks, work,
 };
 
@@ -37,6 +37,7 @@ async fn fits(db: &Db) {
         ("rates", rates::SQL),
         ("runs", runs::SQL),
         ("sabotage", sabotage::SQL),
+        ("files", files::SQL),
         ("sandboxes", sandboxes::SQL),
         ("settings", settings::SQL),
         ("teams", teams::SQL),

@@ -91,13 +91,27 @@ pub(super) fn replace(incoming: &Dir, temporary: &str, dir: &Dir, name: &str, by
     let written = incoming
         .open_with(temporary, OpenOptions::new().write(true).create_new(true))
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| incoming.rename(temporary, dir, name));
+        .and_then(|()| move_in(incoming, temporary, dir, name));
     if let Err(error) = written {
         // The first error is the one to tell; a leftover is swept at the next start.
         let _ = incoming.remove_file(temporary);
         return Err(error);
     }
+    Ok(())
+}
+
+/// Puts a file that was written and synced elsewhere under a name, durably. A link that has the name is replaced, not followed.
+pub(super) fn move_in(incoming: &Dir, temporary: &str, dir: &Dir, name: &str) -> io::Result<()> {
+    incoming.rename(temporary, dir, name)?;
     sync(dir)
+}
+
+/// Removes what has a name, durably, unless it is a folder. A link goes itself, not what it leads to.
+pub(super) fn remove(dir: &Dir, name: &str) -> io::Result<()> {
+    match dir.remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync(dir),
+    }
 }
 
 /// The plain entries of a folder by name. However many there are, only the first [`LIST_MAX`] are held in memory.

@@ -1,6 +1,6 @@
 //! The files of all sandboxes as the HTTP edge sees them: [`domain::sandboxes::Files`] over [`Workspaces`].
 
-use domain::sandboxes::{FileError, FileInfo, Files, SandboxPath};
+use domain::sandboxes::{FileError, FileInfo, Files, Incoming, SandboxPath};
 
 use super::Workspaces;
 
@@ -15,5 +15,13 @@ impl Files for Workspaces {
 
     fn write(&self, sandbox: &str, file: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
         self.open(sandbox).write(file, bytes)
+    }
+
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
+        self.open(sandbox).remove(file)
+    }
+
+    fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
+        Ok(Box::new(self.open(sandbox).begin(file, most)?))
     }
 }

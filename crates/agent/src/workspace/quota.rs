@@ -48,6 +48,13 @@ impl Quota {
         })
     }
 
+    /// How many bytes a file may have that takes the place of one with `removed` bytes.
+    pub(super) fn room(self, home: &Dir, removed: u64) -> io::Result<u64> {
+        let mut used = Quota { entries: 0, bytes: 0 };
+        self.count(home, DEPTH_MAX, &mut used)?;
+        Ok(self.bytes.saturating_sub(used.bytes).saturating_add(removed))
+    }
+
     fn count(self, folder: &Dir, depth: usize, used: &mut Quota) -> io::Result<()> {
         for entry in folder.entries()? {
             used.entries += 1;

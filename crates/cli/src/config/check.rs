@@ -81,6 +81,25 @@ pub(super) fn egress(listed: &[String], variable: Option<&str>, name: &str) -> a
     }
 }
 
+/// An origin and nothing more, since the paths behind it are ours.
+pub(super) fn public_url(url: &str, name: &str) -> anyhow::Result<String> {
+    let origin = url.strip_suffix('/').unwrap_or(url);
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    anyhow::ensure!(
+        !host.is_empty() && host.bytes().all(plain),
+        "{name}: server.public_url: expected http:// or https://, a host and perhaps a port, such as https://errand.example.com"
+    );
+    Ok(origin.to_owned())
+}
+
+/// How long an upload URL is good: not for nothing, and not for ever.
+pub(super) fn upload_url_lifetime(secs: u64, name: &str) -> anyhow::Result<Duration> {
+    const WEEK: u64 = 7 * 24 * 60 * 60;
+    anyhow::ensure!((1..=WEEK).contains(&secs), "{name}: sandboxes.upload_url_secs: expected 1 to {WEEK}");
+    Ok(Duration::from_secs(secs))
+}
+
 /// Where the file is no TOML, and why. Never the line itself, as the error's own words would have it: it may hold a key.
 pub(super) fn misspelt(text: &str, name: &str, flaw: &toml::de::Error) -> anyhow::Error {
     let before = flaw.span().and_then(|span| text.get(..span.start)).unwrap_or_default();

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 #[cfg(test)]
 mod example;
+mod files;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]

@@ -89,6 +89,16 @@ impl Config {
         data.text.as_ref().and_then(|text| text.format) == Some(TextFormat::JsonObject)
     }
 
+    /// The team files that each Job is given, by id or by name, each once.
+    pub fn files(&self) -> Vec<String> {
+        let files = match self {
+            Self::V1(data) => &data.files,
+            Self::V2(data) => &data.files,
+        };
+        let mut named = HashSet::new();
+        files.iter().filter(|name| named.insert(*name)).cloned().collect()
+    }
+
     /// One sentence for the transcript about each thing this config names and this version of Errand
     /// does not use, each once, in a fixed order.
     pub fn unserved(&self) -> Vec<String> {
@@ -99,12 +109,10 @@ impl Config {
                     sentences.push(unused(format!("The MCP tool {:?}", tool.server_label)));
                 }
                 sentences.extend(unused_each("skill", &data.skills));
-                sentences.extend(unused_each("team file", &data.files));
             }
             Self::V2(data) => {
                 sentences.extend(unused_each("skill", &data.skills));
                 sentences.extend(unused_each("plugin", &data.plugins));
-                sentences.extend(unused_each("team file", &data.files));
                 if let Some(options) = &data.options {
                     options.unserved(&mut sentences);
                     if options.browser_provider.is_some() {
@@ -153,7 +161,7 @@ impl SeedTurn {
     }
 }
 
-/// Providers refuse blank texts, and nothing fetches team files yet.
+/// Providers refuse blank texts, and nothing gives them team files yet.
 fn can_be_sent(part: &Part) -> bool {
     match part {
         Part::InputText { text } => !text.trim().is_empty(),

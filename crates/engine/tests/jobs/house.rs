@@ -255,6 +255,11 @@ impl House {
         }
     }
 
+    /// All files.
+    pub(crate) fn workspaces(&self) -> Workspaces {
+        Workspaces::new(self.folder.path().join("sandboxes"))
+    }
+
     /// Where a file of the run's sandbox lies on the disk.
     pub(crate) fn file(&self, run: RunId, name: &str) -> PathBuf {
         self.folder.path().join(format!("sandboxes/sbx_{}", run.0.simple())).join(name)

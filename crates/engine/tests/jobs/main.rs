@@ -5,6 +5,7 @@
 
 mod answers;
 mod bounds;
+mod files;
 mod house;
 mod leases;
 mod people;

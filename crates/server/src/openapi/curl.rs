@@ -20,10 +20,15 @@ pub(crate) fn curl(entry: &Entry) -> String {
             parts.push("-H 'Content-Type: application/json'".to_owned());
             parts.push(format!("-d {}", quoted(example.body)));
         }
+        Some(Body::Bytes) => {
+            let method = if entry.method == "put" { "-X PUT " } else { "" };
+            parts.push(format!("{method}--data-binary {}", quoted(example.body)));
+        }
         Some(Body::File) => {
             parts.push("-H 'Content-Type: application/octet-stream'".to_owned());
             parts.push(format!("--data-binary {}", quoted(example.body)));
         }
+        None if entry.method == "delete" => parts.push("-X DELETE".to_owned()),
         None if entry.method == "post" => parts.push("-X POST".to_owned()),
         None => {}
     }

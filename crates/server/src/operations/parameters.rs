@@ -45,6 +45,18 @@ pub(super) fn path_parameter(name: &str) -> Option<Parameter> {
             json!({"type": "string", "minLength": 1}),
             "msg_0192f5a17c3e7d109a553f2b8c1d4e03_4",
         ),
+        "file_id" => (
+            "file_id",
+            "The file: its id, or its name with `/` as `%2F`.",
+            json!({"type": "string", "minLength": 1}),
+            "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4ef1",
+        ),
+        "upload_token" => (
+            "upload_token",
+            "The end of an upload URL, as the server gave it.",
+            json!({"type": "string", "minLength": 1}),
+            "AQGS9aF8Pn0Q",
+        ),
         _ => return None,
     };
     Some(Parameter { name, text, schema, required: true, example: example.into(), extension: false })

@@ -29,8 +29,8 @@ pub(crate) const STATUSES: [Status; 17] = [
     },
     Status {
         code: 403,
-        text: "The key is good, but has not the scope that this needs.",
-        errors: &["insufficient_scope"],
+        text: "The key is good, but has not the scope that this needs; or an upload URL was changed, or has ended.",
+        errors: &["insufficient_scope", "invalid_upload_url"],
         headers: &[],
     },
     Status {

@@ -32,6 +32,10 @@ fn places() -> Vec<(&'static str, String)> {
         ("GET", format!("{sandbox}/files")),
         ("POST", format!("{sandbox}/files")),
         ("GET", format!("{sandbox}/files/content?path=a")),
+        ("POST", format!("{sandbox}/upload-urls")),
+        ("GET", "/v1/files".into()),
+        ("POST", "/v1/files?path=a".into()),
+        ("DELETE", format!("/v1/files/{NOBODY}")),
         // Malformed in every other way as well.
         ("GET", "/v1/agents/x?y=z".into()),
         ("DELETE", "/v1/agents".into()),

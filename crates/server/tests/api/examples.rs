@@ -32,7 +32,13 @@ async fn every_example_can_be_copied_and_is_answered_as_shown() {
     for id in ["agent.create", "agent.list", "agent.get", "build.get", "build.list"] {
         story.tell(id).await;
     }
-    for id in ["sandbox.create", "sandbox.upload", "sandbox.list_files", "sandbox.download", "run.start", "run.list"] {
+    for id in ["sandbox.create", "sandbox.upload", "sandbox.list_files", "sandbox.download"] {
+        story.tell(id).await;
+    }
+    for id in ["file.push", "file.list", "file.remove"] {
+        story.tell(id).await;
+    }
+    for id in ["upload_url.create", "upload_url.put", "upload_url.post", "run.start", "run.list"] {
         story.tell(id).await;
     }
     let mut claimed = story.house.claim().await;
@@ -105,6 +111,10 @@ impl Story {
 
     fn learn(&mut self, shown: &Value, real: &Value) {
         match (shown, real) {
+            (Value::String(shown), Value::String(real)) if shown.contains(UPLOADS) => {
+                let token = |url: &str| url.split_once(UPLOADS).expect("an upload URL").1.to_owned();
+                self.ids.entry(token(shown)).or_insert_with(|| token(real));
+            }
             (Value::String(shown), Value::String(real)) if is_id(shown) && is_id(real) => {
                 self.ids.entry(shown.clone()).or_insert_with(|| real.clone());
             }
@@ -122,6 +132,9 @@ impl Story {
         }
     }
 }
+
+/// Before the token of an upload URL.
+const UPLOADS: &str = "/v1/uploads/";
 
 fn is_id(text: &str) -> bool {
     text.starts_with("sbx_") || text.starts_with("msg_") || uuid::Uuid::parse_str(text).is_ok()
@@ -142,7 +155,7 @@ fn sent(command: &str) -> Request<Body> {
                 request = request.header(name, value);
             }
             "-d" | "--data-binary" => {
-                method = "POST";
+                method = if method == "GET" { "POST" } else { method };
                 body = words.next();
             }
             at => assert_eq!(url.replace(at), None, "two addresses"),

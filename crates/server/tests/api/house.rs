@@ -1,19 +1,22 @@
 //! A server without a socket, two teams in it, and a judge that looks at every answer.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use agent::workspace::Workspaces;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request};
 use domain::api_keys::{self, ApiKey, Scopes};
 use domain::human_requests::HumanRequest;
 use domain::runs::{Event, Status};
-use domain::sandboxes::{FileError, FileInfo, Files, ROOT, SandboxPath};
+use domain::sandboxes::{FileError, FileInfo, Files, Incoming, SandboxPath};
+use domain::uploads::Seal;
 use domain::{Ambient, ApiKeyId, TeamId};
 use serde_json::{Value, json};
-use server::App;
+use server::{App, UploadUrls};
 use storage::runs::{Commit, Committed, Then};
 use storage::work::{self, Claimed, Claiming};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError, Tx, webhooks};
@@ -31,7 +34,7 @@ pub(crate) struct House {
     pub(crate) app: App,
     pub(crate) ambient: Arc<FakeAmbient>,
     pub(crate) team: TeamId,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(crate) struct Answer {
@@ -88,7 +91,13 @@ impl House {
             db,
             bell: Bell::default(),
             ambient: ambient.clone(),
-            files: Arc::new(MemoryFiles::default()),
+            files: Arc::new(TroubledFiles(Workspaces::new(folder.path().join("sandboxes")))),
+            upload_urls: UploadUrls {
+                seal: Seal::derive(&[7; 32]),
+                public_url: Some("https://errand.example.com".into()),
+                lifetime: Duration::from_hours(1),
+                most: 1 << 30,
+            },
             defaults: domain::builds::Defaults::default(),
             // Nothing but this machine, and nothing of it but for webhooks that a test receives.
             egress: egress::Client::new(egress::Policy::new("127.0.0.0/8".parse().expect("a range"))).expect("TLS"),
@@ -96,13 +105,8 @@ impl House {
             api: true,
             ready: Arc::new(AtomicBool::new(true)),
         };
-        let mut house = Self {
-            router: server::router(app.clone()),
-            app,
-            ambient,
-            team: TeamId(uuid::Uuid::nil()),
-            _folder: folder,
-        };
+        let mut house =
+            Self { router: server::router(app.clone()), app, ambient, team: TeamId(uuid::Uuid::nil()), folder };
         house.team = house.add_team(KEY).await;
         house.add_team(OTHER_KEY).await;
         house
@@ -144,6 +148,11 @@ impl House {
     pub(crate) fn restart(&mut self, change: impl FnOnce(&mut App)) {
         change(&mut self.app);
         self.router = server::router(self.app.clone());
+    }
+
+    /// Where the files of all sandboxes are.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.folder.path().join("sandboxes")
     }
 
     /// Revokes the key of a team.
@@ -338,7 +347,11 @@ fn template(path: &str) -> String {
         ("human-requests", "{request_id}"),
         ("sandboxes", "{sandbox_id}"),
         ("dead-letters", "{letter_id}"),
+        ("uploads", "{upload_token}"),
     ];
+    if path.strip_prefix("/v1/files/").is_some() {
+        return "/v1/files/{file_id}".to_owned();
+    }
     let mut before = "";
     let parts = path.split('/').map(|part| {
         let name = names.iter().find(|(noun, _)| *noun == before).map(|(_, name)| *name);
@@ -348,43 +361,31 @@ fn template(path: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Sandboxes in memory, keyed by sandbox and path.
-#[derive(Default)]
-struct MemoryFiles(Mutex<BTreeMap<(String, String), Vec<u8>>>);
+/// Real files, and two names that make trouble.
+struct TroubledFiles(Workspaces);
 
-impl Files for MemoryFiles {
+impl Files for TroubledFiles {
     fn list(&self, sandbox: &str, folder: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
-        let files = self.0.lock().expect("unpoisoned");
-        let below = format!("{folder}/");
-        let mut found = BTreeMap::new();
-        for ((owner, path), bytes) in files.iter() {
-            let Some(rest) = path.strip_prefix(&below).filter(|_| owner == sandbox) else { continue };
-            let (name, is_dir) = rest.split_once('/').map_or((rest, false), |(folder, _)| (folder, true));
-            let size = if is_dir { 0 } else { bytes.len() as u64 };
-            found.insert(
-                name.to_owned(),
-                FileInfo { name: name.to_owned(), path: format!("{below}{name}"), is_dir, size },
-            );
-        }
-        if found.is_empty() && folder.to_string() != ROOT {
-            return Err(FileError::NotFound(folder.to_string()));
-        }
-        Ok(found.into_values().collect())
+        Files::list(&self.0, sandbox, folder)
     }
 
     fn read(&self, sandbox: &str, file: &SandboxPath) -> Result<Vec<u8>, FileError> {
-        let files = self.0.lock().expect("unpoisoned");
-        let found = files.get(&(sandbox.to_owned(), file.to_string()));
-        found.cloned().ok_or_else(|| FileError::NotFound(file.to_string()))
+        Files::read(&self.0, sandbox, file)
     }
 
     fn write(&self, sandbox: &str, file: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
         match file.names().last().map(String::as_str) {
-            Some("quota") => return Err(FileError::Quota("the sandbox is full".into())),
-            Some("broken") => return Err(FileError::Io("secret detail".into())),
-            _ => {}
+            Some("quota") => Err(FileError::Quota("it is".into())),
+            Some("broken") => Err(FileError::Io("secret detail".into())),
+            _ => Files::write(&self.0, sandbox, file, bytes),
         }
-        self.0.lock().expect("unpoisoned").insert((sandbox.to_owned(), file.to_string()), bytes.to_vec());
-        Ok(())
+    }
+
+    fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
+        Files::remove(&self.0, sandbox, file)
+    }
+
+    fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
+        Files::begin(&self.0, sandbox, file, most)
     }
 }

@@ -24,11 +24,15 @@ mod events;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod human_requests;
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod rates;
 #[cfg(test)]
@@ -43,6 +47,8 @@ mod slow;
 mod stores;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod upload_urls;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::house::{House, KEY, OTHER_KEY, config, text};
 /// How to ask for an operation: its query string and its body, with the names of ids in braces as in the path.
 struct Row(&'static str, &'static str, &'static str);
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 31] = [
     Row("agent.list", "", ""),
     Row("agent.create", "", r#"{"name": "B"}"#),
     Row("agent.get", "", ""),
@@ -44,6 +44,12 @@ const ROWS: [Row; 25] = [
     Row("sandbox.list_files", "", ""),
     Row("sandbox.upload", "path=/workspace/b", "bytes"),
     Row("sandbox.download", "path=/workspace/a", ""),
+    Row("upload_url.create", "", r#"{"path": "/workspace/c"}"#),
+    Row("upload_url.put", "", "bytes"),
+    Row("upload_url.post", "", "bytes"),
+    Row("file.list", "", ""),
+    Row("file.push", "path=b", "bytes"),
+    Row("file.remove", "", ""),
     Row("dead_letter.list", "", ""),
     Row("dead_letter.replay", "", ""),
     Row("documentation.page", "", ""),
@@ -144,6 +150,10 @@ async fn team(house: &House, key: &str) -> Ids {
         .post_bytes(key, &format!("/v1/sandboxes/{sandbox}/files?path=/workspace/a"), "text/csv", "1")
         .await
         .success(201);
+    let asked = json!({"path": "/workspace/c"});
+    let url = house.post_as(key, &format!("/v1/sandboxes/{sandbox}/upload-urls"), asked).await.success(200);
+    let token = text(&url["upload_url"]).rsplit('/').next().expect("a token").to_owned();
+    let pushed = house.post_bytes(key, "/v1/files?path=a", "text/csv", "1").await.success(201);
     let id = house.ambient.id(house.ambient.now());
     let request =
         HumanRequest { id, kind: Kind::Approval, title: "Go on?".into(), description: None, questions: vec![] };
@@ -155,6 +165,8 @@ async fn team(house: &House, key: &str) -> Ids {
         ("run_id", text(&started["run"]["id"])),
         ("request_id", id.to_string()),
         ("sandbox_id", sandbox),
+        ("upload_token", token),
+        ("file_id", text(&pushed["file"]["id"])),
         ("letter_id", dead_letter(house, key).await),
     ])
 }
@@ -168,7 +180,7 @@ async fn dead_letter(house: &House, key: &str) -> String {
 
 fn nobodys() -> Ids {
     let id = |last: u8| format!("0190a0c5-7e3f-7c1a-9d2b-0000000000{last:02x}");
-    let names = ["agent_id", "build_id", "run_id", "request_id"];
+    let names = ["agent_id", "build_id", "run_id", "request_id", "file_id"];
     let ids = names.into_iter().zip(1..).map(|(name, last)| (name, id(last)));
     ids.chain([("sandbox_id", format!("sbx_{:032x}", 7)), ("letter_id", format!("msg_{:032x}_7", 7))]).collect()
 }

@@ -35,6 +35,7 @@ macro_rules! both {
 mod builds;
 mod edge;
 mod fence;
+mod files;
 mod holds;
 mod house;
 mod inbox;

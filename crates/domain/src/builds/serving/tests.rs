@@ -117,12 +117,12 @@ fn everything_stored_but_unused_is_said_once() {
             "benchmarkExpectedOutcomes": [{"description": "d", "criteria": "c"}],
         },
     }});
+    assert_eq!(config(&submitted).files(), ["f1"]);
     assert_eq!(
         config(&submitted).unserved(),
         [
             "The skill \"s1\"",
             "The plugin \"p1\"",
-            "The team file \"f1\"",
             "The option browserProvider (browser-use)",
             "The option evaluationSchemaId",
             "The option benchmarkExpectedOutcomes",

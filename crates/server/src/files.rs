@@ -1,0 +1,128 @@
+//! Team files, extensions: sending one, listing them, removing one. How a file comes out of a request is in `uploads.rs`; how it comes into a
+//! run's workspace is the engine's.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use contract::files::{FileRemoved, TeamFile as Shown, TeamFileAnswer, TeamFilePage};
+use contract::pages::PageQuery;
+use domain::files::{TeamFile, area, name, stored_at};
+use domain::{FileId, TeamId, audit};
+use storage::{Tx, files};
+use uuid::Uuid;
+
+use crate::Shared;
+use crate::auth::{Caller, MayManage, MayRead};
+use crate::change::{Change, Done, nothing_asked};
+use crate::errors::ApiError;
+use crate::path::{FileName, Id};
+use crate::query::{FilePath, Nothing, Query};
+use crate::sandboxes::bad_path;
+use crate::uploads::Upload;
+
+/// `file.list`: by name.
+pub(crate) async fn list(
+    caller: Caller<MayRead>,
+    Query(page): Query<PageQuery>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<TeamFilePage>, ApiError> {
+    let PageQuery { limit, offset } = page;
+    let read = async move |tx: &mut Tx<'_>| Ok(files::list(tx, caller.team, limit, offset).await?);
+    let (rows, total) = shared.read_page(page, read).await?;
+    Ok(Json(TeamFilePage { files: rows.iter().map(shown).collect(), total, limit, offset }))
+}
+
+/// `file.push`: adds a file, or puts it in the place of the one of its name.
+pub(crate) async fn push(
+    change: Change<MayManage>,
+    Query(FilePath(path)): Query<FilePath>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let team = change.caller.team;
+    let place = shared.upload_place().await?;
+    let Upload { path, bytes } = Upload::read(request, path).await?;
+    let name = name(&path).map_err(bad_path)?;
+    let sha256 = audit::hash(&bytes);
+    let asked = audit::hash(&[name.as_bytes(), &[0], sha256.as_slice()].concat());
+    if let Some(response) = shared.replay(&change, asked).await? {
+        return Ok(response);
+    }
+    let (ambient, now) = (shared.app.ambient.as_ref(), shared.app.ambient.now());
+    let (id, blob, size) = (FileId(ambient.id(now)), ambient.id(now), bytes.len() as u64);
+    let file = TeamFile { id, team, name, size, sha256, blob, created_at: now, updated_at: now };
+    let write = move |files: &dyn domain::sandboxes::Files| {
+        // Until the bytes are out of memory, also when the client has gone.
+        let _place = place;
+        files.write(&area(team), &stored_at(blob), &bytes)
+    };
+    shared.files(write).await.map_err(|error| match error {
+        ApiError::SandboxFull(text) => ApiError::SandboxFull(
+            text.replace("the sandbox is full: it may hold", "the team's files together may hold"),
+        ),
+        error => error,
+    })?;
+    // Bytes without a row are nobody's and are swept; a row without bytes never is.
+    let was = shared.found(team, &file.name).await?;
+    let put = async move |tx: &mut Tx<'_>| {
+        let file = files::put(tx, &file).await?;
+        Done::new(StatusCode::CREATED, &TeamFileAnswer { file: shown(&file) }, "file.push", file.id)
+    };
+    let response = shared.change(change, asked, None, put).await?;
+    if let Some(was) = was {
+        shared.drop_bytes(team, was.blob).await;
+    }
+    Ok(response)
+}
+
+/// `file.remove`, by id or by name. Runs that have it keep it.
+pub(crate) async fn remove(
+    change: Change<MayManage>,
+    Id(FileName(name)): Id<FileName>,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, ApiError> {
+    let team = change.caller.team;
+    let was = shared.found(team, &name).await?;
+    let remove = async move |tx: &mut Tx<'_>| {
+        let file = files::find(tx, team, &name).await?.ok_or_else(|| ApiError::no_such("file"))?;
+        files::delete(tx, team, file.id).await?;
+        Done::new(StatusCode::OK, &FileRemoved { removed: true }, "file.remove", file.id)?.after(&shown(&file))
+    };
+    let response = shared.change(change, nothing_asked(), None, remove).await?;
+    if let Some(was) = was {
+        shared.drop_bytes(team, was.blob).await;
+    }
+    Ok(response)
+}
+
+impl Shared {
+    async fn found(&self, team: TeamId, name: &str) -> Result<Option<TeamFile>, ApiError> {
+        self.app.db.read(async |tx| Ok(files::find(tx, team, name).await?)).await
+    }
+
+    /// Removes bytes that no row names any more. What is left of them by a failure is swept later.
+    async fn drop_bytes(&self, team: TeamId, blob: Uuid) {
+        let named = self.app.db.read(async |tx| Ok::<_, ApiError>(files::has_blob(tx, team, blob).await?)).await;
+        if matches!(named, Ok(false))
+            && let Err(error) = self.files(move |files| files.remove(&area(team), &stored_at(blob))).await
+        {
+            tracing::debug!(?error, "the bytes of a team file stay until they are swept");
+        }
+    }
+}
+
+fn shown(file: &TeamFile) -> Shown {
+    let hex = file.sha256.iter().map(|byte| format!("{byte:02x}"));
+    Shown {
+        id: file.id.to_string(),
+        name: file.name.clone(),
+        size_bytes: file.size,
+        sha256: hex.collect::<Vec<_>>().concat(),
+        created_at: file.created_at.to_string(),
+        updated_at: file.updated_at.to_string(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Team files: sent, listed, replaced, removed, and nobody else's.
+
+use std::fs;
+
+use axum::body::Body;
+use serde_json::{Value, json};
+
+use crate::house::{Answer, House, KEY, OTHER_KEY, request, text};
+
+async fn push(house: &House, key: &str, name: &str, bytes: &str) -> Answer {
+    house.post_bytes(key, &format!("/v1/files?path={name}"), "application/octet-stream", bytes.to_owned()).await
+}
+
+async fn remove(house: &House, key: &str, name: &str) -> Answer {
+    house.send(request("DELETE", &format!("/v1/files/{name}"), key).body(Body::empty()).expect("a request")).await
+}
+
+async fn names(house: &House, key: &str) -> Vec<String> {
+    let listed = house.get_as(key, "/v1/files").await.success(200);
+    listed["files"].as_array().expect("files").iter().map(|file| text(&file["name"])).collect()
+}
+
+/// Bytes of team files on the disk.
+fn stored(house: &House) -> Vec<Vec<u8>> {
+    let areas = fs::read_dir(house.files()).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    let areas = areas.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("team_")));
+    let files = areas.flat_map(|area| fs::read_dir(area).expect("a folder").collect::<Vec<_>>());
+    let mut bytes: Vec<_> = files.map(|file| fs::read(file.expect("an entry").path()).expect("a file")).collect();
+    bytes.sort();
+    bytes
+}
+
+#[tokio::test]
+async fn a_file_is_kept_replaced_and_removed_with_its_bytes() {
+    let house = House::new().await;
+    let first = push(&house, KEY, "in/a.csv", "one").await.success(201)["file"].take();
+    assert_eq!((&first["name"], &first["size_bytes"]), (&json!("in/a.csv"), &json!(3)));
+    assert_eq!(first["sha256"], "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed");
+    house.ambient.advance_ms(1_000);
+    let second = push(&house, KEY, "/workspace/in/a.csv", "two!").await.success(201)["file"].take();
+    assert_eq!(
+        (&second["id"], &second["created_at"], &second["size_bytes"]),
+        (&first["id"], &first["created_at"], &json!(4))
+    );
+    assert_ne!(second["updated_at"], first["updated_at"]);
+    assert_eq!(stored(&house), [b"two!"]);
+    push(&house, KEY, "b.csv", "b").await.success(201);
+    assert_eq!(names(&house, KEY).await, ["b.csv", "in/a.csv"]);
+    let page = house.get("/v1/files?limit=1&offset=1").await.success(200);
+    assert_eq!((&page["files"][0]["name"], &page["total"]), (&json!("in/a.csv"), &json!(2)));
+
+    assert_eq!(remove(&house, KEY, "in%2Fa.csv").await.success(200), json!({"removed": true}));
+    remove(&house, KEY, "in%2Fa.csv").await.refusal(404, "not_found");
+    remove(&house, KEY, &text(&first["id"])).await.refusal(404, "not_found");
+    assert_eq!((names(&house, KEY).await, stored(&house)), (vec!["b.csv".to_owned()], vec![b"b".to_vec()]));
+}
+
+#[tokio::test]
+async fn teams_have_their_own_and_see_no_others() {
+    let house = House::new().await;
+    let ours = text(&push(&house, KEY, "a.csv", "ours").await.success(201)["file"]["id"]);
+    let theirs = text(&push(&house, OTHER_KEY, "a.csv", "theirs").await.success(201)["file"]["id"]);
+    assert_ne!(ours, theirs);
+    remove(&house, OTHER_KEY, &ours).await.refusal(404, "not_found");
+    remove(&house, OTHER_KEY, "a.csv").await.success(200);
+    assert_eq!((names(&house, KEY).await, names(&house, OTHER_KEY).await), (vec!["a.csv".to_owned()], vec![]));
+    assert_eq!(stored(&house), [b"ours"]);
+    // Their area is no sandbox.
+    let area = format!("team_{}", house.team.0.simple());
+    house.get(&format!("/v1/sandboxes/{area}/files")).await.refusal(404, "not_found");
+    let (agent, _) = house.agent().await;
+    let asked = json!({"agent_id": agent, "sandbox_id": area});
+    house.post("/v1/runs", asked).await.refusal(404, "not_found");
+}
+
+#[tokio::test]
+async fn sent_twice_with_one_idempotency_key_it_is_kept_once() {
+    let house = House::new().await;
+    let send = async |body: &'static str| {
+        let asked = request("POST", "/v1/files?path=a", KEY).header("idempotency-key", "k");
+        house.send(asked.body(Body::from(body)).expect("a request")).await
+    };
+    let first = send("one").await.success(201);
+    push(&house, KEY, "a", "other").await.success(201);
+    let again = send("one").await;
+    assert_eq!((again.header("idempotent-replayed"), again.success(201)), (Some("true"), first));
+    send("two").await.refusal(422, "idempotency_key_reused");
+    assert_eq!(stored(&house), [b"other"]);
+}
+
+#[tokio::test]
+async fn names_and_sizes_that_are_refused() {
+    let house = House::new().await;
+    for name in ["..", "../a", "/etc/passwd", "a%00", "a%5Cb", "in/", "/workspace", ""] {
+        push(&house, KEY, name, "x").await.refusal(400, "invalid_request");
+    }
+    let deep = "d/".repeat(31) + "f";
+    push(&house, KEY, &deep, "x").await.refusal(400, "invalid_request");
+    house.post_bytes(KEY, "/v1/files", "text/csv", "x").await.refusal(400, "invalid_request");
+    let large = vec![0; domain::sandboxes::FILE_MAX + 1];
+    house.post_bytes(KEY, "/v1/files?path=a", "text/csv", large).await.refusal(413, "payload_too_large");
+    assert_eq!((names(&house, KEY).await, stored(&house)), (vec![], Vec::<Vec<u8>>::new()));
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\nx\r\n--b--\r\n";
+    let sent: Value = house.post_bytes(KEY, "/v1/files", "multipart/form-data; boundary=b", form).await.success(201);
+    assert_eq!(sent["file"]["name"], "a.csv");
+}
