@@ -32,14 +32,15 @@ pub(crate) async fn keep_reaping(shop: Arc<Shop>) {
         if let Err(error) = reap(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
             tracing::error!(%error, "reaping sandboxes failed; the next round tries again");
         }
-        tidy(shop.parts.workspaces.clone(), shop.now()).await;
-        if let Err(error) = files::sweep(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
-            tracing::error!(%error, "looking for bytes of team files that are gone failed; the next round tries again");
-        }
         if let Err(error) = sweep(&shop.parts.db, shop.now()).await {
             tracing::error!(%error, "forgetting old answers and webhooks failed; the next round tries again");
         }
         tokio::time::sleep(PAUSE).await;
+        // What lies on the disk is old when it goes, so it can wait until the server has been up for a while.
+        tidy(shop.parts.workspaces.clone(), shop.now()).await;
+        if let Err(error) = files::sweep(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
+            tracing::error!(%error, "looking for bytes of team files that are gone failed; the next round tries again");
+        }
     }
 }
 
