@@ -2,11 +2,12 @@
 //!
 //! What a body means is judged in the file of its noun. Files are not JSON: see `uploads.rs`.
 
-use axum::body::Bytes;
+use axum::body;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use contract::strict_json;
 use domain::audit::{self, Hash};
+use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::connections::TooSlow;
@@ -21,7 +22,7 @@ pub(crate) struct Body<T>(pub(crate) T, pub(crate) Hash);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
@@ -29,13 +30,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if declared_length(request.headers()).is_some_and(|length| length > BODY_MAX as u64) {
             return Err(too_large());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ if TooSlow::is_beneath(&rejection) => ApiError::TooSlow,
-            _ => ApiError::InvalidRequest("The body ended before it was complete.".into()),
-        })?;
+        let bytes = whole(request.into_body()).await?;
         Ok(Self(strict_json::from_slice(&bytes)?, audit::hash(&bytes)))
     }
+}
+
+/// Everything, in one piece. It is copied: pieces of a byte each would otherwise keep the whole buffers that they were read into.
+async fn whole(body: body::Body) -> Result<Vec<u8>, ApiError> {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.try_next().await.map_err(|error| cut_off(&error))? {
+        if bytes.len() + piece.len() > BODY_MAX {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// Why a body did not come to its end.
+pub(crate) fn cut_off(error: &axum::Error) -> ApiError {
+    if TooSlow::is_beneath(error) {
+        return ApiError::TooSlow;
+    }
+    ApiError::InvalidRequest("The body ended before it was complete.".into())
 }
 
 /// How many bytes the request says it has.

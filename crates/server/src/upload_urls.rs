@@ -22,14 +22,14 @@ use storage::{Tx, api_keys};
 
 use crate::Shared;
 use crate::auth::MayRun;
-use crate::body::{Body, declared_length, media_type};
+use crate::body::{Body, cut_off, declared_length, media_type};
 use crate::change::{Change, Done};
 use crate::edge::RequestId;
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId, UploadToken};
 use crate::query::{Nothing, Query};
 use crate::sandboxes::{bad_path, live};
-use crate::uploads::{cut_off, file_too_large, place};
+use crate::uploads::{file_too_large, place};
 
 /// Files that come in by URLs at once.
 pub(crate) const PLACES: usize = 64;

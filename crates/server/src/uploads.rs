@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Shared;
-use crate::body::{declared_length, is_json, media_type};
+use crate::body::{cut_off, declared_length, is_json, media_type};
 use crate::connections::TooSlow;
 use crate::errors::ApiError;
 use crate::limits::Limits;
@@ -163,13 +163,6 @@ fn broken(error: &MultipartError) -> ApiError {
         _ if TooSlow::is_beneath(error) => ApiError::TooSlow,
         _ => ApiError::InvalidRequest("The form is not valid multipart/form-data, or it ended early.".into()),
     }
-}
-
-pub(crate) fn cut_off(error: &axum::Error) -> ApiError {
-    if TooSlow::is_beneath(error) {
-        return ApiError::TooSlow;
-    }
-    ApiError::InvalidRequest("The body ended before it was complete.".into())
 }
 
 fn too_large() -> ApiError {

@@ -125,6 +125,9 @@ async fn chunks_are_what_they_say() {
     ] {
         is_refusal(&open.told(chunked(bad)).await, 400, "invalid_request");
     }
+    // As many as there are bytes.
+    let bytes = "{\"name\":\"A\"}".chars().fold(String::new(), |chunks, byte| chunks + &format!("1\r\n{byte}\r\n"));
+    assert!(open.told(chunked(&(bytes + "0\r\n\r\n"))).await.starts_with("HTTP/1.1 201"));
     // Larger than taken, in chunks that never say how much will come.
     let large = format!("10000\r\n{}\r\n", " ".repeat(0x10000)).repeat(33);
     is_refusal(&open.told(chunked(&large)).await, 413, "payload_too_large");
