@@ -245,6 +245,8 @@ impl Pictures for Workspace {
 fn io_error(path: &impl Display, error: &io::Error) -> FileError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull(path.to_string()),
+        // EMFILE and ENFILE, everywhere that Rust runs on a Unix.
+        _ if matches!(error.raw_os_error(), Some(23 | 24)) => FileError::Exhausted(format!("{path}: {error}")),
         _ => FileError::Io(format!("{path} could not be accessed: {error}")),
     }
 }

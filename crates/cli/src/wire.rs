@@ -46,7 +46,7 @@ pub(crate) enum Role {
 /// How long webhooks that are on their way may take at the end. One that takes longer is sent again by whoever comes next.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(3);
 /// How often the clock is compared.
-const SYNC: Duration = Duration::from_secs(5);
+const SYNC: Duration = Duration::from_secs(10);
 /// Further away than this is worth a warning, in milliseconds.
 const FAR_MS: i64 = 1_000;
 

@@ -140,6 +140,9 @@ pub enum FileError {
     /// The disk has no room left.
     #[error("{0} was not written: the server's disk is full")]
     DiskFull(String),
+    /// Too many files are open in this process: worth another try.
+    #[error("too many files are open at this moment: {0}")]
+    Exhausted(String),
     /// The file system failed; which path, and what the system said.
     #[error("{0}")]
     Io(String),

@@ -19,6 +19,8 @@ use crate::shop::{Held, Shop, lock};
 const BATCH: u32 = 64;
 /// The slow poll: how late work of another node is found where no bell reaches.
 const POLL: Duration = Duration::from_secs(2);
+/// The same where bells reach, and one may be lost.
+const POLL_CARRIED: Duration = Duration::from_secs(5);
 /// The next look after one that found something due and got none of it.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// After a database error, before the next try.
@@ -78,11 +80,12 @@ async fn on_probation(shop: &Shop) -> bool {
 /// stopped are claimed: they end at once.
 async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Result<Duration, StoreError> {
     faults::point("claims.look");
-    let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else { return Ok(POLL) };
+    let poll = if shop.parts.bell.is_carried() { POLL_CARRIED } else { POLL };
+    let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else { return Ok(poll) };
     let is_due = if places.is_some() { due.in_ms == 0 } else { due.stop };
     if !is_due {
         // Where places are short, a free one is what to wait for, and `take_places` does.
-        return Ok(if places.is_some() { Duration::from_millis(due.in_ms).min(POLL) } else { Duration::ZERO });
+        return Ok(if places.is_some() { Duration::from_millis(due.in_ms).min(poll) } else { Duration::ZERO });
     }
     let (now, settings) = (shop.now(), &shop.parts.settings);
     let wanted = Claiming {

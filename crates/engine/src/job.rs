@@ -364,7 +364,13 @@ impl<'s> Job<'s> {
 async fn replay(shop: &Shop, claimed: &Claimed, plan: &Plan) -> Result<(Run, Option<Effect>), StoreError> {
     let run = claimed.lease.run;
     let entries = if claimed.tail.0 > LONG {
-        shop.parts.db.read_slow(async move |tx| journal::replay(tx, run).await).await?
+        loop {
+            match shop.parts.db.read_slow(async move |tx| journal::replay(tx, run).await).await {
+                // Long lists have all places at the moment; the lease is renewed meanwhile.
+                Err(StoreError::Busy) if shop.goes_on() => {}
+                read => break read?,
+            }
+        }
     } else {
         shop.parts.db.read(async |tx| journal::replay(tx, run).await).await?
     };

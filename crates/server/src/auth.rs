@@ -107,7 +107,7 @@ pub(crate) async fn authenticate(
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(ApiError::InvalidToken("This API key has expired."));
     }
-    let count = shared.rates.count(&shared.app.db, &key, now).await?;
+    let count = shared.rates.count(&shared.app.db, &key, now).await;
     let mut response = if let Some(refusal) = count.refusal() {
         refusal.into_response()
     } else {

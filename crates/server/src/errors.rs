@@ -260,6 +260,7 @@ impl From<FileError> for ApiError {
             FileError::TooLarge { .. } => Self::PayloadTooLarge(text),
             FileError::Quota(_) => Self::SandboxFull(text),
             FileError::DiskFull(_) => Self::Store(StoreError::Full),
+            FileError::Exhausted(cause) => Self::Store(StoreError::Exhausted(cause)),
             FileError::Io(cause) => Self::Internal(format!("sandbox file: {cause}")),
         }
     }

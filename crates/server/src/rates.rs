@@ -2,15 +2,18 @@
 //!
 //! Minutes are those of the clock, so that all nodes and all clients mean the same ones. Where one process has the database for itself, it counts
 //! in memory. Where several may serve, each takes a few requests of the key's minute out of the database and serves them by itself: never more
-//! than the limit in all, and less only by what a node took and was not asked for, a sixty-fourth of what was left then.
+//! than the limit in all, and less only by what a node took and was not asked for, a sixty-fourth of what was left then. While the
+//! database takes no writes each node counts for itself: to count requests must not be a reason not to serve them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::api_keys::ApiKey;
 use domain::{ApiKeyId, Timestamp};
-use storage::{Db, StoreError, rates};
+use storage::rates::{self, Share};
+use storage::{Db, StoreError};
 use tokio::sync::Mutex;
 
 use crate::errors::ApiError;
@@ -20,6 +23,8 @@ pub const REQUESTS_PER_MINUTE: u32 = 300;
 
 /// A node takes this part of what is left at a time.
 const PART: u32 = 64;
+/// How long a share of a minute is waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Keys counted at once before those of past minutes are forgotten.
 const KEYS: usize = 10_000;
 const MINUTE_MS: i64 = 60_000;
@@ -65,10 +70,10 @@ impl Rates {
     }
 
     /// Counts one request.
-    pub(crate) async fn count(&self, db: &Db, key: &ApiKey, now: Timestamp) -> Result<Count, StoreError> {
+    pub(crate) async fn count(&self, db: &Db, key: &ApiKey, now: Timestamp) -> Count {
         let limit = key.requests_per_minute.unwrap_or(self.usual);
         if limit == 0 {
-            return Ok(Count(None));
+            return Count(None);
         }
         let number = now.0.div_euclid(MINUTE_MS);
         let minute = self.minute(key.id, number);
@@ -78,7 +83,7 @@ impl Rates {
             *minute = Minute { number, own: 0, left: limit };
         }
         if minute.own == 0 && minute.left > 0 {
-            minute.take(db, key.id, limit).await?;
+            minute.take(db, key.id, limit).await;
         }
         let remaining = minute.own.checked_sub(1).map(|own| {
             minute.own = own;
@@ -87,7 +92,7 @@ impl Rates {
         let reset = (number + 1) * MINUTE_MS;
         let wait = now.ms_since(Timestamp(reset - MINUTE_MS));
         let wait = u64::try_from(MINUTE_MS).unwrap_or_default().saturating_sub(wait).div_ceil(1000);
-        Ok(Count(Some(Counted { limit, remaining, reset: reset / 1000, wait })))
+        Count(Some(Counted { limit, remaining, reset: reset / 1000, wait }))
     }
 
     fn minute(&self, key: ApiKeyId, number: i64) -> Arc<Mutex<Minute>> {
@@ -100,15 +105,17 @@ impl Rates {
 }
 
 impl Minute {
-    async fn take(&mut self, db: &Db, key: ApiKeyId, limit: u32) -> Result<(), StoreError> {
-        if !db.is_shared() {
-            self.own = std::mem::take(&mut self.left);
-            return Ok(());
-        }
+    async fn take(&mut self, db: &Db, key: ApiKeyId, limit: u32) {
         let (number, want) = (self.number, (self.left / PART).max(1));
-        let share = db.write(async move |tx| rates::take(tx, key, number, want, limit).await).await?;
+        let taken = if db.is_shared() {
+            let share = db.write::<_, StoreError, _>(async move |tx| rates::take(tx, key, number, want, limit).await);
+            tokio::time::timeout(PATIENCE, share).await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
+        // Without the others, all that is left of this minute is this node's to give.
+        let share = taken.unwrap_or(Share { got: self.left, left: 0 });
         (self.own, self.left) = (share.got, share.left);
-        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ const IN_ALL: usize = 256;
 /// How long a claim holds, in milliseconds: beyond the longest try and what it takes to write down what came of it.
 const LEASE_MS: u64 = 20_000;
 /// The slow poll: how late a second try is noticed, or what another node left.
-const POLL: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_secs(10);
 /// After a database error, before the next look.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -54,6 +54,9 @@ ALTER TABLE outbox ADD COLUMN body TEXT;
 ALTER TABLE outbox ADD COLUMN outcome TEXT;
 ALTER TABLE outbox ADD COLUMN settled_at INTEGER;
 
+-- What earlier versions wrote and did not send is not sent years later.
+UPDATE outbox SET state = 'dead', outcome = 'not sent: this server did not deliver webhooks then', settled_at = at;
+
 CREATE INDEX outbox_due ON outbox (origin, due_at) WHERE state = 'due';
 CREATE INDEX outbox_dead ON outbox (team_id, id) WHERE state = 'dead';
 CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;

@@ -98,6 +98,11 @@ impl Bell {
         }
     }
 
+    /// Whether rings travel between nodes at this moment: then the polls behind them may be slower.
+    pub fn is_carried(&self) -> bool {
+        self.0.carried.load(Ordering::Relaxed)
+    }
+
     /// Whether rings are kept for [`Bell::outgoing`].
     pub(crate) fn carry(&self, carried: bool) {
         self.0.carried.store(carried, Ordering::Relaxed);

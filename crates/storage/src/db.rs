@@ -27,10 +27,15 @@ pub use value::{Row, Value};
 use domain::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, panic, process};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where an engine without a clock of its own reads the time by which leases are given and end. It must not step: a lease would end early or late.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long a slow read waits for those before it.
+const SLOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to open a database file. [`Settings::new`] has the defaults.
 #[derive(Clone)]
@@ -193,15 +198,11 @@ impl Db {
             Engine::Sqlite { readers, .. } | Engine::Reading(readers) => Arc::clone(readers),
             Engine::Memory(_) => return self.read(job).await,
             Engine::Postgres(postgres) => {
-                let Ok(_held_while_reading) = postgres.slow().acquire_owned().await else {
-                    return Err(StoreError::Closed.into());
-                };
+                let _held_while_reading = place(postgres.slow()).await?;
                 return postgres.reads().read(job).await;
             }
         };
-        let Ok(permit) = readers.slow().acquire_owned().await else {
-            return Err(StoreError::Closed.into());
-        };
+        let permit = place(readers.slow()).await?;
         let reading = tokio::task::spawn_blocking(move || {
             let _held_while_reading = permit;
             readers.read(job)
@@ -304,6 +305,14 @@ impl Db {
             Engine::Memory(_) => {}
             Engine::Postgres(postgres) => postgres.close().await,
         }
+    }
+}
+
+/// Waits for one of the places of slow reads.
+async fn place(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
+    match tokio::time::timeout(SLOW_PATIENCE, places.acquire_owned()).await {
+        Ok(place) => place.map_err(|_closed| StoreError::Closed),
+        Err(_late) => Err(StoreError::Busy),
     }
 }
 

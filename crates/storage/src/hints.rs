@@ -19,6 +19,8 @@ const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 const OWN: &str = "SELECT pg_backend_pid()";
 /// Rings gather for so long: a burst of commits is one notification.
 const GATHER: Duration = Duration::from_millis(2);
+/// How long the server may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A connection that says nothing for so long is asked whether it is there.
@@ -76,7 +78,10 @@ async fn connected(settings: &PostgresSettings, bell: &Bell) -> Result<std::conv
                     tokio::time::sleep(GATHER).await;
                     tell(&client, bell, rings).await.map_err(failed)?;
                 }
-                () = tokio::time::sleep(QUIET) => client.batch_execute("").await.map_err(failed)?,
+                () = tokio::time::sleep(QUIET) => {
+                    let alive = tokio::time::timeout(ANSWER, client.batch_execute("")).await;
+                    alive.map_err(|_| StoreError::Unreachable("the listening connection does not answer".into()))?.map_err(failed)?;
+                }
             }
         }
     };

@@ -3,6 +3,7 @@
 use domain::Ambient;
 use domain::api_keys::ApiKey;
 use serde_json::json;
+use testkit::postgres::Cluster;
 
 use crate::house::{Answer, House, KEY, OTHER_KEY};
 
@@ -65,4 +66,20 @@ async fn a_burst_is_counted_to_the_request() {
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 100);
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 60);
+}
+
+/// Reading must not depend on writing: a primary whose standby is away takes no commit, and answers.
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_read_all_the_same() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    let mut house = House::on_postgres(&cluster).await;
+    house.restart(|app| app.requests_per_minute = 50);
+    cluster.psql("errand", "ALTER SYSTEM SET synchronous_standby_names = '*'").expect("a setting");
+    cluster.psql("errand", "SELECT pg_reload_conf()").expect("a reload");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let began = std::time::Instant::now();
+    let answers = futures_util::future::join_all((0..60).map(|_| house.get("/v1/agents"))).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 50);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 10);
 }

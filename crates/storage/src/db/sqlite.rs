@@ -160,7 +160,7 @@ pub(super) fn said(error: &rusqlite::Error) -> StoreError {
 }
 
 /// Whether nobody in this process can open a file: that says nothing of the disk.
-fn out_of_files() -> bool {
+pub(super) fn out_of_files() -> bool {
     // EMFILE and ENFILE, everywhere that Rust runs on a Unix.
     File::open("/dev/null").is_err_and(|error| matches!(error.raw_os_error(), Some(23 | 24)))
 }

@@ -95,7 +95,7 @@ impl FromStr for PostgresSettings {
 fn whole(base: &str, query: &str) -> Result<(), StoreError> {
     let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
     let (people, after) = rest.rsplit_once('@').unwrap_or(("", rest));
-    if people.contains(['@', '/', '#']) || after.contains('#') || query.contains('@') {
+    if people.contains(['@', '/', '#']) || after.contains(['#', '&', '=']) || query.contains('@') {
         let wanted = "write @ as %40, / as %2F, # as %23 and ? as %3F in user name and password";
         return Err(StoreError::Setup(format!("the database URL: {wanted}")));
     }

@@ -3,7 +3,7 @@
 //! Nothing here may write; SQLite refuses it twice (a read-only file and `query_only`).
 
 use super::connect::for_reading;
-use super::{at_once, backup, check, control, said};
+use super::{at_once, backup, check, control, out_of_files, said};
 use crate::db::Settings;
 use crate::db::error::StoreError;
 use crate::db::health::Health;
@@ -107,10 +107,11 @@ impl Readers {
     }
 }
 
-/// Others read the same file at this moment: that it cannot be opened once more says nothing of the disk.
+/// Others read the same file at this moment: that it cannot be opened once more says nothing of the disk, if nothing else
+/// can be opened either.
 fn one_too_many(error: StoreError) -> StoreError {
     match error {
-        StoreError::Io(why) => StoreError::Exhausted(why),
+        StoreError::Io(why) if out_of_files() => StoreError::Exhausted(why),
         other => other,
     }
 }
