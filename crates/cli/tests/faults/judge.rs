@@ -68,9 +68,15 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
         ledger.entry(entry.run).or_default().push(entry);
     }
     let db = world.database().await;
-    delivered(&db).await;
+    // A server that is made to do something wrong must be found by what is wrong, and not by a delivery that is late.
+    let sabotaged = std::env::var_os("ERRAND_SABOTAGE").is_some();
+    if !sabotaged {
+        delivered(&db).await;
+    }
     let outbox = outbox(&db).await;
-    verdict.wrong.extend(received(world, &outbox));
+    if !sabotaged {
+        verdict.wrong.extend(received(world, &outbox));
+    }
     let over: Vec<RunId> = listed.iter().filter(|run| run.is_over()).map(|run| run.id).collect();
     let stuck = listed.iter().filter(|run| !run.is_over());
     verdict.wrong.extend(stuck.map(|run| format!("{}: still {}", run.id, run.status)));

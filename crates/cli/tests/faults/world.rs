@@ -101,7 +101,8 @@ impl World {
         let model = job::model(chance, plan.model_ms.0, plan.model_ms.1).await;
         let draws = Arc::clone(chance);
         let hook = Hook::start(move |_, times| {
-            let refused = times == 1 && draws.below(20) == 0;
+            // A world that begins without nodes is one of hundreds, and waits for no second try.
+            let refused = plan.nodes > 0 && times == 1 && draws.below(20) == 0;
             if refused { hook::Conduct::Status(500) } else { hook::Conduct::Ok }
         });
         let database = match &store {
