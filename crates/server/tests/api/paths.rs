@@ -54,7 +54,7 @@ const OUTSIDE: [&str; 66] = [
     "/workspace../x",
     "/Workspace/x",
     "/WORKSPACE/x",
-    "/work/x",
+    "/workspac/x",
     "\0",
     "x\0",
     "x\0.csv",
