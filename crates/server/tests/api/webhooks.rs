@@ -242,3 +242,20 @@ async fn one_that_hangs_holds_up_only_itself() {
     assert!(hanging.received().len() <= 4, "connections to one origin");
     drop(delivering);
 }
+
+#[tokio::test]
+async fn the_patience_that_a_receiver_asks_for_is_kept_to() {
+    let house = House::new().await;
+    let hook = Hook::start(|_, times| if times == 1 { Conduct::Later(100) } else { Conduct::Ok }).expect("a hook");
+    let delivering = deliver(&house);
+    failed(&house, &hook.url("/")).await;
+    hook.until("/", 1).await;
+    // What came of it is written down a moment later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    later(&house, 90_000);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(hook.received().len(), 1, "too early");
+    later(&house, 11_000);
+    hook.until("/", 2).await;
+    delivering.drain(Duration::from_secs(5)).await;
+}
