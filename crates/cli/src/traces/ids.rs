@@ -60,7 +60,7 @@ mod tests {
     fn a_share_of_runs_is_traced_and_every_node_picks_the_same() {
         let run = |last: u64| Uuid::from_u64_pair(0x0198_c0de_0000_7000, 0x8000_0000_0000_0000 | last);
         let (low, high) = (run(1), run((1 << 56) - 1));
-        assert!(is_sampled(low, 1.0) && is_sampled(high, 1.0));
+        assert!(is_sampled(run(0), 1.0) && is_sampled(low, 1.0) && is_sampled(high, 1.0));
         assert!(!is_sampled(low, 0.0) && !is_sampled(high, 0.0));
         assert!(!is_sampled(low, 0.5) && is_sampled(high, 0.5));
         let traced = (0..1_024_u64).filter(|n| is_sampled(run((n << 46) + 5), 0.25)).count();

@@ -41,7 +41,9 @@ async fn the_queue_is_as_old_as_the_run_that_waits_longest(engine: Engine) {
     let house = House::new(engine).await;
     house.run(house.team).await;
     assert_eq!(look(&house, 10).await.queue_age, Duration::ZERO);
-    house.run(house.strangers).await;
+    let agent = house.agent(house.strangers, "worker").await;
+    let build = house.build(house.strangers, agent).await.unwrap().id;
+    house.run_of(house.strangers, agent, build, "a later job", at(1_000)).await;
     assert_eq!(look(&house, 2_510).await.queue_age, Duration::from_millis(2_500));
     house.claim(at(2_510)).await;
     assert_eq!(look(&house, 3_000).await.queue_age, Duration::ZERO, "somebody has them");
