@@ -81,7 +81,7 @@ async fn try_it(parts: &Deliveries, due: &Due) {
     let span = Span::current();
     span.record("outcome", came);
     if then != Then::Delivered {
-        span.record("error", outcome.split(':').next());
+        span.record("error", outcome.split([':', ',', ';']).next());
     }
     for _ in 0..NOTES {
         let (due, outcome, now) = (due.clone(), outcome.clone(), parts.ambient.now());
