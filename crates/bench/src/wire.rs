@@ -79,9 +79,12 @@ pub(crate) async fn start(
         limits: Limits::default(),
         settings: engine::Settings { concurrency, ..engine::Settings::default() },
     });
+    let master = domain::master_key::MasterKey::draw(ambient.as_ref());
     let app = App {
         db: db.clone(),
         bell,
+        // Nothing that a bench does is secret.
+        keyring: storage::master_keys::Keyring { master, ambient: Arc::clone(&ambient) },
         ambient,
         files: Arc::new(NoFiles),
         upload_urls: server::UploadUrls {

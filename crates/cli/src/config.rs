@@ -18,6 +18,8 @@ use domain::limits::Limits;
 use serde::Deserialize;
 use storage::PostgresSettings;
 
+use crate::master_key::at_hand;
+
 /// The file that is read when nobody names one and it is there.
 const USUAL_FILE: &str = "errand.toml";
 
@@ -30,6 +32,9 @@ pub(crate) struct Place {
     /// Another place for the database: sqlite:PATH, or postgres://… for many nodes. Without it, errand.db in the data folder.
     #[arg(long, global = true, env = "ERRAND_DATABASE_URL", value_name = "URL")]
     database_url: Option<String>,
+    /// The file with the key that secrets are sealed with [default on SQLite: master.key in the data folder, made at the first start]
+    #[arg(long, global = true, env = "ERRAND_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
     /// The settings [default: ./errand.toml if it is there]
     #[arg(long, global = true, env = "ERRAND_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is.
     pub(crate) database: Database,
+    /// What secrets are sealed with.
+    pub(crate) master_key: at_hand::Place,
     /// The folder of the sandboxes.
     pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
@@ -126,6 +133,7 @@ struct ServerPart {
     listen: String,
     data_dir: PathBuf,
     database_url: Option<String>,
+    master_key_file: Option<PathBuf>,
     public_url: Option<String>,
     grace_secs: u64,
     requests_per_minute: u32,
@@ -193,6 +201,7 @@ impl Default for ServerPart {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: "errand-data".into(),
             database_url: None,
+            master_key_file: None,
             public_url: None,
             grace_secs: 20,
             requests_per_minute: server::REQUESTS_PER_MINUTE,
@@ -216,12 +225,12 @@ impl Place {
     /// Everything in one folder, whatever variables and file say; other settings as usual.
     pub(crate) fn in_folder(folder: &Path, config: Option<String>) -> Self {
         let database_url = Some(format!("sqlite:{}", folder.join("errand.db").display()));
-        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into) }
+        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into), master_key_file: None }
     }
 }
 
 impl Config {
-    /// Reads everything. `env` is where variables without a flag come from: the vendors', and `ERRAND_EGRESS_ALLOW`.
+    /// Reads everything. `env` is where variables without a flag come from: the vendors', `ERRAND_EGRESS_ALLOW` and `ERRAND_MASTER_KEY`.
     pub(crate) fn load(
         place: &Place,
         listen: Option<String>,
@@ -253,6 +262,12 @@ impl Config {
             Some(url) => check::database(url, file.database.connections, file.database.transaction_pooler, name)?,
             None => Database::Sqlite(data_dir.join("errand.db")),
         };
+        let named = place.master_key_file.clone().filter(|file| !file.as_os_str().is_empty());
+        let master_key =
+            match check::master_key(env("ERRAND_MASTER_KEY").as_deref(), named, file.server.master_key_file)? {
+                Some(place) => place,
+                None => at_hand::Place::Own(data_dir.join(at_hand::FILE)),
+            };
         let browsing = file.browsing;
         let tls = check::tls(file.server.tls_cert, file.server.tls_key, name)?;
         Ok(Self {
@@ -260,6 +275,7 @@ impl Config {
             sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
             data_dir,
             database,
+            master_key,
             grace: Duration::from_secs(file.server.grace_secs),
             public_url: file.server.public_url.map(|url| check::public_url(&url, name)).transpose()?,
             upload_url_lifetime: check::upload_url_lifetime(file.sandboxes.upload_url_secs, name)?,

@@ -96,7 +96,6 @@ mod tests {
     use std::path::Path;
 
     use domain::agents::Agent;
-    use domain::builds::Secrets;
     use domain::sandboxes::SandboxPath;
     use domain::{AgentId, BuildId, RunId};
     use storage::builds::NewBuild;
@@ -123,7 +122,7 @@ mod tests {
                 name: "build".into(),
                 config: "{}".into(),
                 submitted: "{}".into(),
-                secrets: Secrets::default(),
+                sealed: None,
                 created_at: END,
             };
             builds::insert(tx, TEAM, new).await

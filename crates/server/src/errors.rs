@@ -13,6 +13,11 @@ use domain::sandboxes::FileError;
 use domain::shape::Flaw;
 use storage::StoreError;
 
+/// The longest name that is repeated, in bytes. Ids are shorter.
+const NAME_MAX: usize = 64;
+/// How much of a path is repeated, in bytes.
+const PATH_MAX: usize = 200;
+
 /// Why a request gets no success.
 #[derive(Debug)]
 pub(crate) enum ApiError {
@@ -86,7 +91,8 @@ impl ApiError {
     }
 
     pub(crate) fn no_such_path(path: &str) -> Self {
-        Self::NotFound(format!("There is nothing at {:?}.", shorten(path)))
+        let names = path.split('/').map(repeated).collect::<Vec<_>>().join("/");
+        Self::NotFound(format!("There is nothing at {:?}.", &names[..names.floor_char_boundary(PATH_MAX)]))
     }
 
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
@@ -266,9 +272,9 @@ impl From<FileError> for ApiError {
     }
 }
 
-/// Cuts text that a client chose to what fits into a message.
-pub(crate) fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(200)]
+/// What a client wrote, as a message repeats it. What is as long as a token may be one, of a URL with a slip in it.
+pub(crate) fn repeated(text: &str) -> &str {
+    if text.len() > NAME_MAX { "…" } else { text }
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ use axum::Router;
 use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
+use storage::master_keys::Keyring;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -71,6 +72,8 @@ pub struct App {
     pub bell: Bell,
     /// Time, ids, chance.
     pub ambient: Arc<dyn Ambient>,
+    /// What secrets are sealed with.
+    pub keyring: Keyring,
     /// The files of sandboxes.
     pub files: Arc<dyn Files>,
     /// How upload URLs are made.

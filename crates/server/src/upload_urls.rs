@@ -79,7 +79,7 @@ pub(crate) async fn create(
     };
     let create = async move |tx: &mut Tx<'_>| {
         live(tx, team, &grant.sandbox, now).await?;
-        Done::new(StatusCode::OK, &answer, "upload_url.create", object)
+        Ok(Done::new(StatusCode::OK, &answer, "upload_url.create", object)?.secret())
     };
     shared.change(change, hash, None, create).await
 }

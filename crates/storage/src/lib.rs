@@ -22,6 +22,7 @@ pub mod holds;
 pub mod human_requests;
 mod ids;
 pub mod journal;
+pub mod master_keys;
 pub mod rates;
 pub mod runs;
 #[doc(hidden)]
@@ -55,5 +56,9 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] =
-    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];
+pub const MIGRATIONS: &[Migration] = &[
+    step!(1, "start", "0001_start"),
+    step!(2, "nodes", "0002_nodes"),
+    step!(3, "edge", "0003_edge"),
+    step!(4, "secrets", "0004_secrets"),
+];

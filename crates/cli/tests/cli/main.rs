@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod demo;
@@ -19,6 +21,8 @@ mod follow;
 mod house;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod master_key;
 #[cfg(test)]
 mod office;
 #[cfg(test)]

@@ -9,7 +9,6 @@ use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use domain::agents::Agent;
-use domain::builds::Secrets;
 use domain::limits::Limits;
 use domain::runs::{Event, Said};
 use domain::sandboxes::Sandbox;
@@ -112,7 +111,7 @@ impl House {
             name: "build".into(),
             config: json!({ "version": "v1", "data": data }).to_string(),
             submitted: "{}".into(),
-            secrets: Secrets::default(),
+            sealed: None,
             created_at: now,
         };
         let assignment = Agent { id: agent, team, name: "worker".into(), created_at: now, updated_at: now };
