@@ -57,6 +57,8 @@ struct Shared {
 pub struct Workspace {
     shared: Arc<Shared>,
     id: String,
+    /// What it may hold at most because of what else its team has.
+    within: Option<u64>,
 }
 
 impl Workspaces {
@@ -89,7 +91,17 @@ impl Workspaces {
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned() }
+        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), within: None }
+    }
+
+    /// The same, where the sandbox may hold no more than so many bytes: the rest of what its team may have is taken up elsewhere.
+    pub fn open_within(&self, sandbox_id: &str, bytes: u64) -> Workspace {
+        Workspace { within: Some(bytes), ..self.open(sandbox_id) }
+    }
+
+    /// What sandboxes and teams may hold.
+    pub fn quota(&self) -> Quota {
+        self.shared.quota
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
@@ -113,6 +125,12 @@ impl Workspace {
             None if path.names().is_empty() => Ok(vec![]),
             None => Err(FileError::NotFound(path.to_string())),
         }
+    }
+
+    /// How many bytes its files have, by their apparent size. Of one with more entries than it may have, at least so many.
+    pub fn used(&self) -> Result<u64, FileError> {
+        let Some(home) = self.home()? else { return Ok(0) };
+        self.shared.quota.used(&home).map_err(|error| io_error(&"the sandbox", &error))
     }
 
     /// A file's bytes, at most [`FILE_MAX`].
@@ -184,7 +202,18 @@ impl Workspace {
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
         let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
         let new_names = missing.len() + usize::from(replaced.is_none());
-        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), size).map_err(failed)??;
+        let (quota, was) = (self.shared.quota, replaced.unwrap_or(0));
+        quota.check(&home, new_names, was, size).map_err(failed)??;
+        if let Some(within) = self.within
+            && size > was
+            && quota.used(&home).map_err(failed)?.saturating_sub(was).saturating_add(size) > within
+        {
+            let text = format!(
+                "its team's files may have {} bytes in all, of which {within} are left for this sandbox",
+                quota.team_bytes
+            );
+            return Err(FileError::Quota(text));
+        }
         let folder = beneath::make(nearest, missing, path)?;
         put(&folder, name).map_err(failed)
     }

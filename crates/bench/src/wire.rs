@@ -173,6 +173,14 @@ impl Files for NoFiles {
         Self::refused()
     }
 
+    fn used(&self, _: &str) -> Result<u64, FileError> {
+        Self::refused()
+    }
+
+    fn team_bytes(&self) -> u64 {
+        0
+    }
+
     fn begin(&self, _: &str, _: &SandboxPath, _: u64) -> Result<Box<dyn Incoming>, FileError> {
         Self::refused()
     }

@@ -166,6 +166,7 @@ struct SandboxesPart {
     folder: Option<PathBuf>,
     entries: usize,
     bytes: u64,
+    team_bytes: u64,
     /// An hour: time for a person to choose a file, not for a URL to be found in a mail next week.
     upload_url_secs: u64,
     /// As much as a sandbox holds, which is the limit below it.
@@ -174,8 +175,8 @@ struct SandboxesPart {
 
 impl Default for SandboxesPart {
     fn default() -> Self {
-        let Quota { entries, bytes } = Quota::default();
-        Self { folder: None, entries, bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
+        let Quota { entries, bytes, team_bytes } = Quota::default();
+        Self { folder: None, entries, bytes, team_bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
     }
 }
 
@@ -285,7 +286,11 @@ impl Config {
             tls,
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
-            quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
+            quota: Quota {
+                entries: file.sandboxes.entries,
+                bytes: file.sandboxes.bytes,
+                team_bytes: file.sandboxes.team_bytes,
+            },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,

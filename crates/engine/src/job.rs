@@ -24,7 +24,7 @@ use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{leases, unreadable};
+use crate::{leases, quota, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -53,6 +53,7 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
     };
+    quota::note(&shop.parts.db, &shop.parts.workspaces, claimed.lease.team, claimed.sandbox.clone()).await;
     if let Err(error) = outcome {
         unreadable::leave_alone(shop, claimed.lease, &error).await;
     }
@@ -84,7 +85,7 @@ impl<'s> Job<'s> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let (run, due) = replay(shop, &claimed, &plan).await?;
-        let workspace = shop.parts.workspaces.open(&claimed.sandbox);
+        let workspace = quota::open(shop, claimed.lease.team, &claimed.sandbox).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((
             Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None },

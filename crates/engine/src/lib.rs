@@ -15,6 +15,7 @@ mod leases;
 mod pace;
 mod plan;
 mod probation;
+mod quota;
 mod reaper;
 mod shop;
 mod unreadable;

@@ -58,6 +58,8 @@ pub(crate) enum ApiError {
     RunFull,
     /// The sandbox holds as much as it may.
     SandboxFull(String),
+    /// The team's files take up as much as they may; the sentence says how much that is, and what to do.
+    TeamFull(String),
     /// As many uploads as are taken at once are under way.
     Busy,
     /// The head or the body of the request did not come in the time there is for it.
@@ -113,6 +115,7 @@ impl ApiError {
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::RunFull => (StatusCode::PAYLOAD_TOO_LARGE, "run_full"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
+            Self::TeamFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "team_full"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -137,7 +140,8 @@ impl ApiError {
             Self::NotFound(text)
             | Self::InvalidRequest(text)
             | Self::PayloadTooLarge(text)
-            | Self::SandboxFull(text) => {
+            | Self::SandboxFull(text)
+            | Self::TeamFull(text) => {
                 return text.clone();
             }
             Self::InsufficientScope(scope) => {

@@ -31,6 +31,7 @@ mod openapi;
 mod operations;
 mod path;
 mod query;
+mod quota;
 mod rates;
 mod router;
 mod runs;

@@ -23,6 +23,7 @@ pub mod human_requests;
 mod ids;
 pub mod journal;
 pub mod master_keys;
+pub mod quota;
 pub mod rates;
 pub mod runs;
 #[doc(hidden)]
@@ -61,4 +62,5 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(2, "nodes", "0002_nodes"),
     step!(3, "edge", "0003_edge"),
     step!(4, "secrets", "0004_secrets"),
+    step!(5, "quota", "0005_quota"),
 ];

@@ -241,6 +241,8 @@ async fn what_an_older_version_kept_in_clear_is_sealed_and_gone_from_the_file() 
             "DROP INDEX builds_in_clear",
             "ALTER TABLE builds DROP COLUMN sealed",
             "ALTER TABLE answers DROP COLUMN sealed",
+            "ALTER TABLE sandboxes DROP COLUMN bytes",
+            "ALTER TABLE teams DROP COLUMN file_bytes",
             "DELETE FROM settings",
             "DELETE FROM schema_migrations WHERE number > 3",
         ] {

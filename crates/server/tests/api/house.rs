@@ -392,6 +392,14 @@ impl Files for TroubledFiles {
         Files::remove(&self.0, sandbox, file)
     }
 
+    fn used(&self, sandbox: &str) -> Result<u64, FileError> {
+        Files::used(&self.0, sandbox)
+    }
+
+    fn team_bytes(&self) -> u64 {
+        Files::team_bytes(&self.0)
+    }
+
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
         Files::begin(&self.0, sandbox, file, most)
     }

@@ -46,5 +46,6 @@ mod master_keys;
 mod people;
 mod pooled;
 mod postgres;
+mod quota;
 mod servers;
 mod teams;
