@@ -13,18 +13,22 @@ use crate::shop::Shop;
 /// Rows looked up at once.
 const BATCH: u32 = 100;
 
-/// The files of a sandbox, for a Job in it.
-pub(crate) async fn open(shop: &Shop, team: TeamId, sandbox: &str) -> Result<Workspace, StoreError> {
-    let (db, workspaces) = (&shop.parts.db, &shop.parts.workspaces);
-    let most = workspaces.quota().team_bytes;
+/// The files of a sandbox, for a Job in it: bounded by what else its team has.
+pub(crate) async fn bounded(
+    shop: &Shop,
+    team: TeamId,
+    sandbox: &str,
+    workspace: Workspace,
+) -> Result<Workspace, StoreError> {
+    let (db, most) = (&shop.parts.db, shop.parts.workspaces.quota().team_bytes);
     if most == 0 {
-        return Ok(workspaces.open(sandbox));
+        return Ok(workspace);
     }
     let look = async |tx: &mut storage::Tx<'_>| {
         Ok::<_, StoreError>((quota::used(tx, team).await?, quota::of_sandbox(tx, team, sandbox).await?))
     };
     let (used, own) = db.read(look).await?;
-    Ok(workspaces.open_within(sandbox, most.saturating_sub(used.saturating_sub(own))))
+    Ok(workspace.within(most.saturating_sub(used.saturating_sub(own))))
 }
 
 /// Counts a sandbox that a Job let go of.
