@@ -88,6 +88,7 @@ impl House {
         let now = ambient.now();
         faults::point("start.opened");
         db.migrate(MIGRATIONS, now.0).await.with_context(|| config.database.to_string())?;
+        db.end_idle_sessions().await.with_context(|| config.database.to_string())?;
         faults::point("start.migrated");
         if !db.is_shared() {
             // The locks are ours, so whoever held these claims is gone.

@@ -80,7 +80,7 @@ async fn on_probation(shop: &Shop) -> bool {
         Watch::Goes => true,
         Watch::CameThrough(lease) => {
             let attempt = shop.suspect_from();
-            let cleared = shop.parts.db.write(async move |tx| work::clear(tx, lease, attempt).await);
+            let cleared = shop.parts.db.write_leases(async move |tx| work::clear(tx, lease, attempt).await);
             if let Err(error) = cleared.await {
                 tracing::warn!(run = %lease.run, %error, "a run that came through its probation is not cleared");
             }
@@ -112,7 +112,7 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
         team_most: (settings.team_concurrency > 0).then_some(settings.team_concurrency),
     };
     let began = shop.parts.ambient.steady_ms();
-    let claimed = match shop.parts.db.write(async move |tx| work::claim(tx, wanted).await).await {
+    let claimed = match shop.parts.db.write_leases(async move |tx| work::claim(tx, wanted).await).await {
         Err(StoreError::InDoubt(why)) => {
             give_back(shop, wanted.token, why).await;
             return Ok(Duration::ZERO);
@@ -133,7 +133,7 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
 async fn give_back(shop: &Shop, token: Uuid, why: String) {
     tracing::warn!(why, "nobody knows what was claimed: it is given back");
     loop {
-        match shop.parts.db.write(async move |tx| work::give_back(tx, token).await).await {
+        match shop.parts.db.write_leases(async move |tx| work::give_back(tx, token).await).await {
             Ok(0) => return,
             Ok(_) => return shop.parts.bell.ring_work(),
             Err(error) if error.passes() && shop.goes_on() => tokio::time::sleep(PAUSE).await,

@@ -354,7 +354,7 @@ impl<'s> Job<'s> {
             return Ok(());
         }
         let lease = self.claimed.lease;
-        self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, 0).await).await?;
+        self.shop.parts.db.write_leases(async move |tx| work::let_go(tx, lease, 0).await).await?;
         self.shop.parts.bell.ring_work();
         Ok(())
     }

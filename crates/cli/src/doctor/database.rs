@@ -80,7 +80,7 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
                 }
             }
         }
-        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node }) => {
+        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node, pooled }) => {
             report.ok("database", format!("{}: PostgreSQL {version}", config.database));
             let set = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
             report.ok("settings", set);
@@ -96,6 +96,9 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
             } else {
                 report.ok("connections", found);
             }
+            if let Some(ends) = pooled {
+                pooler(report, ends);
+            }
         }
         Err(error) => {
             report.problem(
@@ -104,6 +107,21 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
                 "if the file is broken, restore a backup",
             );
         }
+    }
+}
+
+/// Whether a node that froze in a transaction holds up all that come through the pooler.
+fn pooler(report: &mut Report, ends: bool) {
+    if ends {
+        report.ok("pooler", "the server ends sessions that idle in a transaction".to_owned());
+    } else {
+        report.warning(
+            "pooler",
+            "a session of the pooler was opened without idle_in_transaction_session_timeout: a node that freezes in a transaction would hold up all others"
+                .to_owned(),
+            "each start of a server sets it for its user and database; if its log says that it could not, do it as a superuser: ALTER ROLE … IN DATABASE … \
+             SET idle_in_transaction_session_timeout = '5s'. Then let the pooler open new sessions (PgBouncer: RECONNECT)",
+        );
     }
 }
 

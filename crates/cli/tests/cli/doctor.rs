@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::Timestamp;
 use serde_json::Value;
 use storage::{Db, Settings};
-use testkit::postgres::Cluster;
+use testkit::postgres::{Bouncer, Cluster};
 
 use crate::house::{Server, config_file, errand, said};
 
@@ -110,6 +110,28 @@ fn postgres_is_looked_at_too() {
         .unwrap();
     let (code, out, _) = said(&nobody);
     assert!(code == Some(1) && out.contains("problem  database") && !out.contains("secret"), "{out}");
+}
+
+#[test]
+fn behind_a_pooler_it_is_seen_whether_frozen_nodes_are_ended() {
+    let cluster = Cluster::start().unwrap();
+    let bouncer = Bouncer::start(&cluster).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, config) = (folder.path().join("data"), folder.path().join("errand.toml"));
+    let url = cluster.url_at(bouncer.address(), "errand");
+    fs::write(&config, format!("[server]\ndatabase_url = \"{url}\"\n[database]\ntransaction_pooler = true\n")).unwrap();
+    let doctor = || {
+        let mut doctor =
+            errand(&["doctor", "--config", config.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]);
+        said(&doctor.output().unwrap()).1
+    };
+    let before = doctor();
+    assert!(before.contains("warning  pooler") && before.contains("ALTER ROLE"), "{before}");
+    let server = Server::start_with(&data, &[("ERRAND_CONFIG", config.to_str().unwrap())]);
+    bouncer.reconnect(&cluster).unwrap();
+    let after = doctor();
+    assert!(after.contains("ok       pooler") && after.contains("one node uses up to 8 of"), "{after}");
+    drop(server);
 }
 
 #[tokio::test]

@@ -159,9 +159,15 @@ impl House {
     /// The same, wanted otherwise.
     pub(crate) async fn claim_as(&self, now: Timestamp, change: impl FnOnce(&mut Claiming)) -> Vec<Claimed> {
         self.at(now).await;
-        let token = self.id();
-        let mut wanted = Claiming {
-            token,
+        let mut wanted = self.claiming(now);
+        change(&mut wanted);
+        self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
+    }
+
+    /// What takes all that is due, for [`LEASE`] milliseconds.
+    pub(crate) fn claiming(&self, now: Timestamp) -> Claiming {
+        Claiming {
+            token: self.id(),
             now,
             lease_ms: LEASE,
             most: 100,
@@ -169,9 +175,7 @@ impl House {
             team_most: None,
             suspect_from: 1_000,
             suspect: true,
-        };
-        change(&mut wanted);
-        self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
+        }
     }
 
     /// Claims the one run that is due at `now`.
