@@ -72,12 +72,13 @@ const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NU
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL";
 const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE run_id = $1 AND claim = $2";
-// A run that a worker has carried for five minutes does not kill its workers: the next death is the first again. One step proves nothing, since
-// each life may get as far as the next call that kills.
+// A run that a worker has carried for so long does not kill its workers: the next death is the first again. One step proves nothing, since each
+// life may get as far as the next call that kills.
 const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, \
-    attempt = CASE WHEN claimed_at < errand_now() - 300000 THEN 1 ELSE attempt END, \
-    probations = CASE WHEN claimed_at < errand_now() - 300000 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
-const CLEAR: &str = "UPDATE work SET attempt = $3 WHERE run_id = $1 AND claim = $2";
+    attempt = CASE WHEN claimed_at <= errand_now() - $4 THEN 1 ELSE attempt END, \
+    probations = CASE WHEN claimed_at <= errand_now() - $4 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
+const CLEAR: &str = "UPDATE work SET attempt = CASE WHEN claimed_at <= errand_now() - $4 THEN 1 WHEN attempt > $3 THEN $3 ELSE attempt END, \
+    probations = CASE WHEN claimed_at <= errand_now() - $4 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
 const LET_GO: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() + $3 END, \
     claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
@@ -116,6 +117,9 @@ pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, SUSPECTED, CLAIM_STOPS,
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 pub(crate) const JOURNAL: u32 = 2;
+
+/// A run that one worker has carried for so long, in milliseconds, does not kill its workers.
+pub const CARRIED_MS: u64 = 5 * 60 * 1000;
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -317,9 +321,10 @@ pub async fn let_go(tx: &mut Tx<'_>, lease: Lease, after_ms: u64) -> Result<(), 
     tx.exec(let_go, &params![lease.run, lease.claim, millis(after_ms)]).await.map(drop)
 }
 
-/// Notes that a run on probation did not kill its worker: it counts as taken only so often.
+/// Notes that a run on probation did not kill its worker: it counts as taken only so often, and as if for the first time once it was carried for
+/// [`CARRIED_MS`].
 pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), StoreError> {
-    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt]).await.map(drop)
+    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt, millis(CARRIED_MS)]).await.map(drop)
 }
 
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.
@@ -384,7 +389,7 @@ pub(crate) async fn settle(
 ) -> Result<Option<bool>, StoreError> {
     let Lease { run, team, claim } = lease;
     let changed = match then {
-        Then::Hold(lease_ms) => tx.exec(HOLD, &params![run, claim, millis(lease_ms)]).await?,
+        Then::Hold(lease_ms) => tx.exec(HOLD, &params![run, claim, millis(lease_ms), millis(CARRIED_MS)]).await?,
         Then::Sleep(ms) => tx.exec(LET_GO, &params![run, claim, millis(ms)]).await?,
         Then::Release => tx.exec(DROP, &params![run, claim]).await?,
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
@@ -24,12 +24,13 @@ use storage::{Bell, Db, MIGRATIONS, StoreError, agents, builds, journal, runs, s
 use tempfile::TempDir;
 use testkit::scripted::Turn;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long a test waits for what should happen at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Real time and ids that sort, without chance.
+/// The runtime's time, which is the real one unless a test has stopped it, and ids that sort, without chance.
 struct Clock {
     started: Instant,
     drawn: AtomicU64,
@@ -37,8 +38,7 @@ struct Clock {
 
 impl Ambient for Clock {
     fn now(&self) -> Timestamp {
-        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap();
-        Timestamp(1_764_000_000_000).plus_ms(passed)
+        Timestamp(1_764_000_000_000).plus_ms(self.steady_ms())
     }
 
     fn steady_ms(&self) -> u64 {
@@ -93,11 +93,19 @@ impl House {
 
     /// With a Build that says this, too.
     pub(crate) async fn with(config: Value) -> Self {
+        Self::on(config, |file, clock| Db::open(&storage::Settings::new(file, clock)).unwrap()).await
+    }
+
+    /// In the memory, for a test whose time is stopped: nothing there waits for another thread.
+    pub(crate) async fn in_memory() -> Self {
+        Self::on(json!({}), |_, clock| Db::in_memory(&clock).unwrap()).await
+    }
+
+    async fn on(config: Value, open: impl FnOnce(PathBuf, storage::Clock) -> Db) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(Clock { started: Instant::now(), drawn: AtomicU64::new(0) });
         let time = Arc::clone(&clock);
-        let settings = storage::Settings::new(folder.path().join("errand.db"), Arc::new(move || time.now()));
-        let db = Db::open(&settings).unwrap();
+        let db = open(folder.path().join("errand.db"), Arc::new(move || time.now()));
         let now = clock.now();
         db.migrate(MIGRATIONS, now.0).await.unwrap();
         let (team, agent) = (TeamId(clock.id(now)), AgentId(clock.id(now)));
@@ -263,6 +271,11 @@ impl House {
     /// Where a file of the run's sandbox lies on the disk.
     pub(crate) fn file(&self, run: RunId, name: &str) -> PathBuf {
         self.folder.path().join(format!("sandboxes/sbx_{}", run.0.simple())).join(name)
+    }
+
+    /// As the next start does after a crash.
+    pub(crate) async fn free_all(&self) {
+        self.db.write(async |tx| work::free_all(tx).await).await.unwrap();
     }
 
     /// The words of the last entry, which says why the run failed.

@@ -9,6 +9,7 @@ mod files;
 mod house;
 mod leases;
 mod people;
+mod poison;
 mod recovery;
 mod restarts;
 mod retries;
