@@ -7,7 +7,7 @@
 //! All times of this table are the database's own (`errand_now()`): whoever writes says how long, never until when, so that no node's clock can
 //! end another's lease.
 
-use domain::runs::Event;
+use domain::runs::{Event, PAUSE_MAX_MS};
 use domain::{BuildId, RunId, TeamId, Timestamp};
 use faults::{Sabotage, sabotaged};
 use uuid::Uuid;
@@ -104,19 +104,26 @@ const NOW: Sql =
 const SEIZE: &str = "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id";
 const SEIZED: &str =
     "SELECT build_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
+const FAR: &str =
+    "SELECT run_id FROM work WHERE claim IS NULL AND due_at > errand_now() + $1 ORDER BY due_at LIMIT 100";
+const BRING_NEAR: &str =
+    "UPDATE work SET due_at = errand_now() + $2 WHERE claim IS NULL AND due_at > errand_now() + $1";
 const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
     WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, GIVE_BACK, FREE_ALL, NEXT_DUE, STOPS,
-    SEIZE, SEIZED, ALL,
+    SEIZE, SEIZED, FAR, BRING_NEAR, ALL,
 ];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, SUSPECTED, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 pub(crate) const JOURNAL: u32 = 2;
+
+/// What is due so much later than it may be, in milliseconds, was not only written a moment before the clock was set a little.
+pub(crate) const FAR_MS: u64 = 60_000;
 
 /// A run that one worker has carried for so long, in milliseconds, does not kill its workers.
 pub const CARRIED_MS: u64 = 5 * 60 * 1000;
@@ -342,6 +349,17 @@ pub async fn free_all(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     tx.exec(FREE_ALL, &[]).await
 }
 
+/// Runs that rest for longer than any pause lasts, a hundred at most: a clock that was far ahead said until when.
+pub async fn far(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
+    let rows = tx.rows(FAR, &params![millis(PAUSE_MAX_MS + FAR_MS)]).await?;
+    rows.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
+}
+
+/// Makes them due after the longest pause that there is; answers how many there were.
+pub async fn bring_near(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    tx.exec(BRING_NEAR, &params![millis(PAUSE_MAX_MS + FAR_MS), millis(PAUSE_MAX_MS)]).await
+}
+
 /// Every run that moves or would by itself: due now or later, or held by somebody.
 pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
     tx.rows(ALL, &[]).await?.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
@@ -403,7 +421,7 @@ pub(crate) async fn settle(
     }
 }
 
-fn millis(ms: u64) -> i64 {
+pub(crate) fn millis(ms: u64) -> i64 {
     // A century is as good as for ever, and does not overflow when it is added to a time.
     i64::try_from(ms).unwrap_or(i64::MAX).min(100 * 365 * 86_400_000)
 }

@@ -165,6 +165,8 @@ async fn clocks(report: &mut Report, db: &Db) {
 fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
     let start = "start a server that runs Jobs: `errand serve`, and not with --role api alone";
     let look = "a running server mends it within a minute; if it is still so then, report it with the log";
+    let near =
+        "set the clock right; a running server makes them due within a minute, after the longest pause that there is";
     // A crashed server leaves these behind; only where one runs is it strange.
     let late = if server == Server::Missing { Level::Warning } else { Level::Problem };
     let troubles = [
@@ -188,6 +190,8 @@ fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
             "run the newest version that ever ran on this database",
         ),
         (&found.lapsed, late, "were left by a worker more than a minute ago, and nobody took them", start),
+        (&found.far, late, "are due later than any pause lasts: a clock was far ahead", near),
+        (&found.untold, late, "have webhooks that are due later than after any pause: a clock was far ahead", near),
         (&found.unclaimed, late, "have been due for more than a minute, and nobody took them", start),
     ];
     if troubles.iter().all(|(runs, ..)| runs.is_empty()) {

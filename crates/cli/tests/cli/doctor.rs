@@ -143,6 +143,7 @@ async fn runs_that_stand_still_are_named_with_what_to_do() {
     for (sql, level, told) in [
         ("UPDATE work SET due_at = 1, claim = NULL", "warning", "due for more than a minute"),
         ("UPDATE work SET due_at = 1, claim = 'x'", "warning", "left by a worker"),
+        ("UPDATE work SET due_at = 9000000000000, claim = NULL", "warning", "due later than any pause lasts"),
         ("UPDATE work SET needs = 1000", "problem", "need a newer version"),
         ("DELETE FROM work", "problem", "are not queued"),
         ("UPDATE runs SET status = 'waiting'", "problem", "was not asked anything"),

@@ -33,12 +33,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The runtime's time, which is the real one unless a test has stopped it, and ids that sort, without chance.
 struct Clock {
     started: Instant,
+    /// How wrong it is, in milliseconds.
+    ahead: AtomicU64,
     drawn: AtomicU64,
 }
 
 impl Ambient for Clock {
     fn now(&self) -> Timestamp {
-        Timestamp(1_764_000_000_000).plus_ms(self.steady_ms())
+        Timestamp(1_764_000_000_000).plus_ms(self.steady_ms() + self.ahead.load(Ordering::Relaxed))
     }
 
     fn steady_ms(&self) -> u64 {
@@ -103,7 +105,8 @@ impl House {
 
     async fn on(config: Value, open: impl FnOnce(PathBuf, storage::Clock) -> Db) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(Clock { started: Instant::now(), drawn: AtomicU64::new(0) });
+        let clock = Clock { started: Instant::now(), ahead: AtomicU64::new(0), drawn: AtomicU64::new(0) };
+        let clock = Arc::new(clock);
         let time = Arc::clone(&clock);
         let db = open(folder.path().join("errand.db"), Arc::new(move || time.now()));
         let now = clock.now();
@@ -135,6 +138,11 @@ impl House {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// From now on everybody's clock is so far ahead.
+    pub(crate) fn be_ahead(&self, by: Duration) {
+        self.clock.ahead.store(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     pub(crate) fn id(&self) -> Uuid {

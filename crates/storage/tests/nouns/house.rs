@@ -128,6 +128,16 @@ impl House {
         self.run_of(team, agent, build, "a job", at(10)).await
     }
 
+    /// The same, of which somebody at `https://hook.example` is told.
+    pub(crate) async fn run_that_calls_back(&self, team: TeamId) -> RunId {
+        let agent = self.agent(team, "worker").await;
+        let build = self.build(team, agent).await.unwrap().id;
+        let webhook = Some(("https://hook.example/errand".into(), "https://hook.example".into()));
+        let new = NewRun { webhook, ..self.new_run(team, agent, build).await };
+        self.at(at(10)).await;
+        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap().id
+    }
+
     pub(crate) async fn run_of(
         &self,
         team: TeamId,
@@ -136,19 +146,23 @@ impl House {
         title: &str,
         created_at: Timestamp,
     ) -> RunRow {
-        let new = NewRun {
+        let new = NewRun { title: title.into(), created_at, ..self.new_run(team, agent, build).await };
+        self.at(created_at).await;
+        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
+    }
+
+    async fn new_run(&self, team: TeamId, agent: AgentId, build: BuildId) -> NewRun {
+        NewRun {
             id: RunId(self.id()),
             agent,
             build,
             sandbox: self.sandbox(team).await,
-            title: title.into(),
+            title: "a job".into(),
             source: "api",
             webhook: None,
             message: Some(Said { id: self.id(), text: "please".into() }),
-            created_at,
-        };
-        self.at(created_at).await;
-        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
+            created_at: at(10),
+        }
     }
 
     /// Claims whatever is due at `now`, for [`LEASE`] milliseconds.
