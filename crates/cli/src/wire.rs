@@ -194,11 +194,22 @@ impl House {
 }
 
 impl Running {
-    /// Waits for the server to end by itself, which it does only when it fails.
+    /// Waits for the server, the engine or the deliverer to end by itself, which they do only when they fail. A node of which one is missing would
+    /// look as if it worked.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.serving).await {
-            Ok(()) => anyhow::anyhow!("the server ended although nobody told it to"),
-            Err(broken) => anyhow::Error::new(broken).context("the server broke"),
+        let engine = async {
+            match &mut self.engine {
+                Some(engine) => engine.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = &mut self.serving => match ended {
+                Ok(()) => anyhow::anyhow!("the server ended although nobody told it to"),
+                Err(broken) => anyhow::Error::new(broken).context("the server broke"),
+            },
+            broken = engine => anyhow::Error::new(broken).context("the engine broke"),
+            broken = self.delivering.failed() => anyhow::Error::new(broken).context("the delivery of webhooks broke"),
         }
     }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use storage::builds::NewBuild;
 use storage::runs::{NewRun, RunRow};
 use storage::work::Claiming;
-use storage::{Bell, Db, MIGRATIONS, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
+use storage::{Bell, Db, MIGRATIONS, StoreError, Weather, agents, builds, journal, runs, sandboxes, teams, work};
 use tempfile::TempDir;
 use testkit::scripted::Turn;
 use tokio::sync::Notify;
@@ -155,8 +155,17 @@ impl House {
     }
 
     pub(crate) fn engine_with(&self, model: impl Model, limits: Limits, settings: Settings) -> Engine {
+        self.engine_on(self.db.clone(), model, limits, settings)
+    }
+
+    /// An engine to which this happens on its way to the store.
+    pub(crate) fn engine_under(&self, weather: Arc<dyn Weather>, model: impl Model) -> Engine {
+        self.engine_on(self.db.under(weather), model, Limits::default(), Settings::default())
+    }
+
+    fn engine_on(&self, db: Db, model: impl Model, limits: Limits, settings: Settings) -> Engine {
         Engine::start(Parts {
-            db: self.db.clone(),
+            db,
             bell: self.bell.clone(),
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),

@@ -8,6 +8,7 @@ mod bounds;
 mod files;
 mod house;
 mod leases;
+mod outages;
 mod people;
 mod poison;
 mod recovery;
