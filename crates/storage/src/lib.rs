@@ -55,5 +55,9 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] =
-    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];
+pub const MIGRATIONS: &[Migration] = &[
+    step!(1, "start", "0001_start"),
+    step!(2, "nodes", "0002_nodes"),
+    step!(3, "edge", "0003_edge"),
+    step!(5, "outbox", "0005_outbox"),
+];
