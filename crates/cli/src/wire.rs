@@ -108,6 +108,7 @@ impl House {
         let now = ambient.now();
         faults::point("start.opened");
         db.migrate(MIGRATIONS, now.0).await.with_context(|| config.database.to_string())?;
+        db.end_idle_sessions().await.with_context(|| config.database.to_string())?;
         faults::point("start.migrated");
         // Before anything moves: a node with a wrong key must not begin.
         let keyring = at_hand::found(config, &db, Arc::clone(&ambient) as Arc<dyn Ambient>).await?;
@@ -235,11 +236,22 @@ impl House {
 }
 
 impl Running {
-    /// Waits for the server to end by itself, which it does only when it fails.
+    /// Waits for the server, the engine or the deliverer to end by itself, which they do only when they fail. A node of which one is missing would
+    /// look as if it worked.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.serving).await {
-            Ok(()) => anyhow::anyhow!("the server ended although nobody told it to"),
-            Err(broken) => anyhow::Error::new(broken).context("the server broke"),
+        let engine = async {
+            match &mut self.engine {
+                Some(engine) => engine.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = &mut self.serving => match ended {
+                Ok(()) => anyhow::anyhow!("the server ended although nobody told it to"),
+                Err(broken) => anyhow::Error::new(broken).context("the server broke"),
+            },
+            broken = engine => anyhow::Error::new(broken).context("the engine broke"),
+            broken = self.delivering.failed() => anyhow::Error::new(broken).context("the delivery of webhooks broke"),
         }
     }
 

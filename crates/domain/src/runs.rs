@@ -13,6 +13,7 @@ pub mod transcript;
 
 use std::collections::VecDeque;
 
+pub use apply::PAUSE_MAX_MS;
 pub use event::{Cause, Entry, Event, ModelFailure, Said};
 
 use crate::Timestamp;

@@ -83,6 +83,9 @@ pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String
 /// The pauses after the first, the second … try, in seconds: three days in all, so that a receiver may be away over a weekend.
 const PAUSES: [u64; 11] = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 64_800, 80_000];
 
+/// The longest pause, in milliseconds: the last one, moved as far as chance may.
+pub const PAUSE_MAX_MS: u64 = PAUSES[PAUSES.len() - 1] * 1000 * 6 / 5;
+
 /// How long to wait after a number of tries, in milliseconds; `None` when there were enough. `chance` is 0 to 255: it moves the pause by up to a
 /// fifth, so that those that failed together do not come back together.
 pub fn pause_ms(tries: u32, chance: u8) -> Option<u64> {
@@ -190,6 +193,7 @@ mod tests {
         let total = |chance| (1..).map_while(|tries| pause_ms(tries, chance)).sum::<u64>();
         let day = 24 * 60 * 60 * 1000;
         assert!((2 * day..=3 * day).contains(&total(0)) && (3 * day..=4 * day).contains(&total(255)));
+        assert_eq!((1..=11).filter_map(|tries| pause_ms(tries, 255)).max(), Some(PAUSE_MAX_MS));
         assert_eq!(
             (pause_ms(1, 0), pause_ms(1, 255), pause_ms(12, 0), pause_ms(0, 0)),
             (Some(4_000), Some(6_000), None, None)

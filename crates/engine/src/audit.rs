@@ -1,19 +1,24 @@
 //! The audit: once a minute it looks for runs that should be moving and that nobody would ever claim. There are none, unless something is wrong;
-//! what is found is said loudly and made due again.
+//! what is found is said loudly and made due again. It also looks, at once and then every minute, for what is due days from now because a clock was
+//! far ahead when that was written.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage::{Db, StoreError, runs};
+use domain::RunId;
+use storage::{Db, StoreError, runs, webhooks, work};
 
 use crate::shop::Shop;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// Looks every minute, the first time after one.
+/// Looks every minute.
 pub(crate) async fn keep_auditing(shop: Arc<Shop>) {
     loop {
+        if let Err(error) = bring_near(&shop.parts.db).await {
+            tracing::warn!(%error, "the audit failed; the next one tries again");
+        }
         tokio::time::sleep(PAUSE).await;
         match audit(&shop.parts.db).await {
             Ok(0) => {}
@@ -34,4 +39,33 @@ async fn audit(db: &Db) -> Result<usize, StoreError> {
         db.write(async move |tx| runs::unstick(tx, team, run).await).await?;
     }
     Ok(stuck.len())
+}
+
+/// Makes due what waits for longer than any pause lasts. Whoever looks at it first says so.
+async fn bring_near(db: &Db) -> Result<(), StoreError> {
+    let far = async |tx: &mut storage::Tx<'_>| Ok::<_, StoreError>((work::far(tx).await?, webhooks::far(tx).await?));
+    let (resting, untold) = db.read_slow(far).await?;
+    if let Some(first) = resting.first() {
+        let runs = db.write_leases(async |tx| work::bring_near(tx).await).await?;
+        say(
+            runs,
+            *first,
+            "runs rested for longer than any pause lasts, since a clock was far ahead; they are due in ten minutes",
+        );
+    }
+    if let Some(first) = untold.first() {
+        let rows = db.write(async |tx| webhooks::bring_near(tx).await).await?;
+        say(
+            rows,
+            *first,
+            "webhooks were due later than after any pause, since a clock was far ahead; they are due in 27 hours",
+        );
+    }
+    Ok(())
+}
+
+fn say(count: u64, first: RunId, what: &str) {
+    if count > 0 {
+        tracing::warn!(count, %first, "{what}");
+    }
 }

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Claims until the process drains.
 pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
-    let mut failing = false;
+    let (mut failing, mut others_first) = (false, false);
     loop {
         let places = tokio::select! {
             biased;
@@ -39,11 +39,15 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
             // All places are taken, but a stop needs none.
             () = shop.parts.bell.work() => None,
         };
-        let alone = on_probation(&shop).await;
+        let trial = on_probation(&shop).await;
+        let alone = trial == Trial::Goes;
+        others_first |= trial == Trial::Over;
         let places = if alone { None } else { places };
+        let (placed, suspect) = (places.is_some(), !others_first);
         // Not in the select: a claim whose answer nobody waits for would hold its runs for a whole lease.
-        let idle = match look(&shop, places).await {
+        let idle = match look(&shop, places, suspect).await {
             Ok(idle) => {
+                others_first &= !placed;
                 if std::mem::take(&mut failing) {
                     tracing::info!("claiming works again");
                 }
@@ -74,26 +78,41 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
     }
 }
 
-/// Whether a run is tried alone at this moment: then nothing else is begun here. One that has come through is cleared.
-async fn on_probation(shop: &Shop) -> bool {
+/// Whether a run is tried alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    Nobody,
+    /// One is, so nothing else is begun here.
+    Goes,
+    /// Not any more: what is not suspected of anything comes next.
+    Over,
+}
+
+/// Looks how the trial stands. A run that has come through is cleared.
+async fn on_probation(shop: &Shop) -> Trial {
     let holds = |lease: Lease| lock(&shop.held).get(&lease.run).is_some_and(|held| held.lease == lease);
     match shop.probation.look(shop.parts.ambient.steady_ms(), holds) {
-        Watch::Nobody => false,
-        Watch::Goes => true,
+        Watch::Nobody => Trial::Nobody,
+        Watch::Goes => Trial::Goes,
+        Watch::Ended => Trial::Over,
         Watch::CameThrough(lease) => {
             let attempt = shop.suspect_from();
-            let cleared = shop.parts.db.write(async move |tx| work::clear(tx, lease, attempt).await);
+            let cleared = shop.parts.db.write_leases(async move |tx| work::clear(tx, lease, attempt).await);
             if let Err(error) = cleared.await {
                 tracing::warn!(run = %lease.run, %error, "a run that came through its probation is not cleared");
             }
-            false
+            Trial::Over
         }
     }
 }
 
-/// Claims what is due, one run a place; answers how long nothing will be, unless the bell rings. Without places only runs that are to be
-/// stopped are claimed: they end at once.
-async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Result<Duration, StoreError> {
+/// Claims what is due, one run a place, also a suspect if `suspect` says so; answers how long nothing will be, unless the bell rings. Without places
+/// only runs that are to be stopped are claimed: they end at once.
+async fn look(
+    shop: &Arc<Shop>,
+    mut places: Option<OwnedSemaphorePermit>,
+    suspect: bool,
+) -> Result<Duration, StoreError> {
     faults::point("claims.look");
     let poll = if shop.parts.bell.is_carried() { POLL_CARRIED } else { POLL };
     let Some(due) = shop.parts.db.read(async |tx| work::next_due(tx).await).await? else { return Ok(poll) };
@@ -110,11 +129,11 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
         most: places.as_ref().map_or(BATCH, |places| u32::try_from(places.num_permits()).unwrap_or(1)),
         stops_only: places.is_none(),
         suspect_from: shop.suspect_from(),
-        suspect: true,
+        suspect,
         team_most: (settings.team_concurrency > 0).then_some(settings.team_concurrency),
     };
     let began = shop.parts.ambient.steady_ms();
-    let claimed = match shop.parts.db.write(async move |tx| work::claim(tx, wanted).await).await {
+    let claimed = match shop.parts.db.write_leases(async move |tx| work::claim(tx, wanted).await).await {
         Err(StoreError::InDoubt(why)) => {
             give_back(shop, wanted.token, why).await;
             return Ok(Duration::ZERO);
@@ -127,15 +146,15 @@ async fn look(shop: &Arc<Shop>, mut places: Option<OwnedSemaphorePermit>) -> Res
         begin(shop, claimed, places.as_mut().and_then(|places| places.split(1)), began);
         faults::point("claims.begun");
     }
-    // What is due may be held back by its team's bound, or be another node's by now.
-    Ok(if none { HELD_BACK } else { Duration::ZERO })
+    // What is due may be held back by its team's bound, or be another node's by now; or it is a suspect, whose turn comes now.
+    Ok(if none && suspect { HELD_BACK } else { Duration::ZERO })
 }
 
 /// Lets go of whatever was claimed with this token: nobody knows whether anything was, so nobody would work on it until the leases end.
 async fn give_back(shop: &Shop, token: Uuid, why: String) {
     tracing::warn!(why, "nobody knows what was claimed: it is given back");
     loop {
-        match shop.parts.db.write(async move |tx| work::give_back(tx, token).await).await {
+        match shop.parts.db.write_leases(async move |tx| work::give_back(tx, token).await).await {
             Ok(0) => return,
             Ok(_) => return shop.parts.bell.ring_work(),
             Err(error) if error.passes() && shop.goes_on() => tokio::time::sleep(PAUSE).await,

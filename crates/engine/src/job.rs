@@ -40,15 +40,20 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
         return unreadable::quarantine(shop, &claimed).await;
     }
     faults::point("job.load");
+    let mut tries = shop.outage.tries();
     let loaded = loop {
         match Job::load(shop, claimed.clone(), placed).await {
             Err(error) if error.passes() && shop.goes_on() => {
-                tracing::warn!(%error, "the run cannot be read now");
+                tries.failed(claimed.lease.run, "a run cannot be read now", &error);
                 tokio::time::sleep(RETRY).await;
             }
             loaded => break loaded,
         }
     };
+    if loaded.is_ok() {
+        tries.worked();
+    }
+    drop(tries);
     let outcome = match loaded {
         Ok((mut job, due)) => {
             let outcome = job.work(due).await;
@@ -384,10 +389,19 @@ impl<'s> Job<'s> {
     /// What came in behind what is `taken` already, in the order it came.
     async fn inbox(&self, taken: &[i64]) -> Result<Vec<(i64, Event)>, StoreError> {
         let (run, after) = (self.claimed.lease.run, taken.last().copied().unwrap_or(0));
+        let mut tries = self.shop.outage.tries();
         loop {
             match self.shop.parts.db.read(async |tx| runs::inbox(tx, run, after).await).await {
-                Err(error) if error.passes() && self.shop.goes_on() => tokio::time::sleep(RETRY).await,
-                read => return read,
+                Err(error) if error.passes() && self.shop.goes_on() => {
+                    tries.failed(run, "what was said to a run cannot be read now", &error);
+                    tokio::time::sleep(RETRY).await;
+                }
+                read => {
+                    if read.is_ok() {
+                        tries.worked();
+                    }
+                    return read;
+                }
             }
         }
     }
@@ -399,7 +413,7 @@ impl<'s> Job<'s> {
             return Ok(());
         }
         let lease = self.claimed.lease;
-        self.shop.parts.db.write(async move |tx| work::let_go(tx, lease, 0).await).await?;
+        self.shop.parts.db.write_leases(async move |tx| work::let_go(tx, lease, 0).await).await?;
         self.shop.parts.bell.ring_work();
         Ok(())
     }
@@ -442,16 +456,17 @@ fn timed_out(call: &ToolCall, limit_ms: u64) -> Outcome {
 /// Commits a step, however often it takes: what was done outside must not be forgotten because the store was away for a while. The lease decides
 /// whether it still may.
 pub(crate) async fn write(shop: &Shop, commit: &Arc<Commit>) -> Result<Committed, StoreError> {
-    let mut again = false;
+    let (mut again, mut tries) = (false, shop.outage.tries());
     loop {
         let (step, asked) = (Arc::clone(commit), shop.parts.ambient.steady_ms());
         match shop.parts.db.write(async move |tx| runs::commit(tx, &step, again).await).await {
             Err(error) if error.passes() && shop.goes_on() => {
-                tracing::warn!(%error, "a step cannot be committed now");
+                tries.failed(commit.lease.run, "a step cannot be committed now", &error);
                 again |= matches!(error, StoreError::InDoubt(_));
                 tokio::time::sleep(RETRY).await;
             }
             Ok(done) => {
+                tries.worked();
                 if matches!((&done, commit.then), (Committed::Done { .. }, Then::Hold(_))) {
                     shop.renewed(commit.lease, asked);
                 }

@@ -56,7 +56,7 @@ fn held_leases(shop: &Shop) -> Vec<Lease> {
 async fn renew(shop: &Shop, leases: Vec<Lease>) {
     let (asked, lease_ms, all) = (shop.parts.ambient.steady_ms(), shop.parts.settings.lease_ms, leases.clone());
     faults::point("lease.renew");
-    match shop.parts.db.write(async move |tx| work::renew(tx, &leases, lease_ms).await).await {
+    match shop.parts.db.write_leases(async move |tx| work::renew(tx, &leases, lease_ms).await).await {
         Ok(lost) => {
             faults::point("lease.renewed");
             for lease in all.into_iter().filter(|lease| !lost.contains(lease)) {

@@ -13,6 +13,7 @@ mod files;
 mod job;
 mod leases;
 mod meters;
+mod outage;
 mod pace;
 mod plan;
 mod probation;
@@ -23,6 +24,7 @@ mod span;
 mod unreadable;
 mod wait;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +34,10 @@ use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use domain::Ambient;
 use domain::limits::Limits;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use storage::{Bell, Db};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use crate::meters::Meters;
@@ -92,6 +96,15 @@ pub struct Engine {
     shop: Arc<Shop>,
     pace: Said,
     tasks: [JoinHandle<()>; 5],
+    broken: mpsc::UnboundedReceiver<Broken>,
+}
+
+/// Something of the engine ended that never should: without it runs would stand still, or not be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{task} broke: {why}. This is a bug worth reporting")]
+pub struct Broken {
+    task: &'static str,
+    why: String,
 }
 
 impl Engine {
@@ -99,14 +112,24 @@ impl Engine {
     pub fn start(parts: Parts) -> Self {
         let (pace, seen) = pace::pace();
         let shop = Arc::new(Shop::new(parts, seen));
+        let (says, broken) = mpsc::unbounded_channel();
         let tasks = [
-            tokio::spawn(claims::keep_claiming(Arc::clone(&shop))),
-            tokio::spawn(leases::keep_alive(Arc::clone(&shop))),
-            tokio::spawn(leases::keep_hearing(Arc::clone(&shop))),
-            tokio::spawn(audit::keep_auditing(Arc::clone(&shop))),
-            tokio::spawn(reaper::keep_reaping(Arc::clone(&shop))),
+            tokio::spawn(watched("claiming", claims::keep_claiming(Arc::clone(&shop)), says.clone())),
+            tokio::spawn(watched("renewing leases", leases::keep_alive(Arc::clone(&shop)), says.clone())),
+            tokio::spawn(watched("listening for stops", leases::keep_hearing(Arc::clone(&shop)), says.clone())),
+            tokio::spawn(watched("the audit", audit::keep_auditing(Arc::clone(&shop)), says.clone())),
+            tokio::spawn(watched("the reaper", reaper::keep_reaping(Arc::clone(&shop)), says)),
         ];
-        Self { shop, pace, tasks }
+        Self { shop, pace, tasks, broken }
+    }
+
+    /// Waits until something of the engine breaks, which it never should. What is left then does not do what it must: end the process.
+    pub async fn failed(&mut self) -> Broken {
+        match self.broken.recv().await {
+            Some(broken) => broken,
+            // All have ended in good order.
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
@@ -147,5 +170,16 @@ impl Engine {
         for held in std::mem::take(&mut *lock(&self.shop.held)).into_values() {
             held.task.abort();
         }
+    }
+}
+
+/// Does what it does, and says so if it panics.
+async fn watched(task: &'static str, doing: impl Future<Output = ()>, says: mpsc::UnboundedSender<Broken>) {
+    // Unwind safe, because nothing goes on with what it touched.
+    if let Err(panic) = AssertUnwindSafe(doing).catch_unwind().await {
+        let text = panic.downcast_ref::<&str>().copied();
+        let why = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why");
+        // Whoever should hear it may have gone.
+        let _gone = says.send(Broken { task, why: why.to_owned() });
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::Parts;
+use crate::outage::Outage;
 use crate::pace::{Heard, Pace};
 use crate::plan::Plan;
 use crate::probation::Probation;
@@ -43,6 +44,7 @@ pub(crate) struct Shop {
     /// For runs that need no place, so that it is known when the last of them has gone.
     standing: Arc<Semaphore>,
     pub(crate) probation: Probation,
+    pub(crate) outage: Outage,
     plans: Mutex<HashMap<BuildId, Arc<Plan>>>,
     /// For answers in words, and for answers that are one JSON object.
     specs: [Vec<ToolSpec>; 2],
@@ -61,6 +63,7 @@ impl Shop {
             places,
             standing,
             probation: Probation::default(),
+            outage: Outage::default(),
             plans: Mutex::default(),
             specs,
         }

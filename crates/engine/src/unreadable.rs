@@ -98,7 +98,7 @@ async fn news(shop: &Shop, lease: Lease, after: i64) -> Result<(Vec<i64>, Vec<Ev
 pub(crate) async fn leave_alone(shop: &Shop, lease: Lease, error: &StoreError) {
     tracing::error!(%error, "the run is left alone");
     let newer = matches!(error, StoreError::Schema(_));
-    let left = shop.parts.db.write(async move |tx| {
+    let left = shop.parts.db.write_leases(async move |tx| {
         if newer { work::leave_to_newer(tx, lease).await } else { work::let_go(tx, lease, A_MINUTE_MS).await }
     });
     if let Err(error) = left.await {

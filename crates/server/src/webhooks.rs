@@ -15,7 +15,7 @@ use egress::Client;
 use storage::webhooks::{self, Due};
 use storage::{Bell, Db, StoreError, Tx};
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::Meters;
 
@@ -73,6 +73,15 @@ impl Deliveries {
 }
 
 impl Delivering {
+    /// Waits until the deliverer ends by itself, which it does only when it breaks; nobody delivers then.
+    pub async fn failed(&mut self) -> JoinError {
+        match (&mut self.looking).await {
+            Err(broken) => broken,
+            // It was told to.
+            Ok(()) => std::future::pending().await,
+        }
+    }
+
     /// Claims nothing more and waits until what is under way has ended; what has not within `grace` is tried again by whoever comes.
     pub async fn drain(self, grace: Duration) {
         self.shared.stop.notify_one();

@@ -165,6 +165,20 @@ impl Db {
         }
     }
 
+    /// The same for what keeps runs moving: claims, renewals, lettings-go. On PostgreSQL it has a connection of its own, so that it never waits
+    /// behind writes that wait for each other.
+    pub async fn write_leases<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &*self.0 {
+            Engine::Postgres(postgres) => postgres.write_leases(job).await,
+            _ => self.write(job).await,
+        }
+    }
+
     /// Runs a short read on one snapshot of what is committed; on SQLite on the caller's own
     /// thread: a hop to another one costs more than a few rows found by key. A write in it is
     /// refused.
@@ -224,6 +238,15 @@ impl Db {
         match &*self.0 {
             Engine::Postgres(postgres) => postgres.write_long(job).await,
             _ => self.write(job).await,
+        }
+    }
+
+    /// Behind a transaction pooler: has the server end every session that idles in a transaction, so that a node that froze there holds up no
+    /// other. For each start of a server; says in the log what did not work. Elsewhere there is nothing to do.
+    pub async fn end_idle_sessions(&self) -> Result<(), StoreError> {
+        match &*self.0 {
+            Engine::Postgres(postgres) => postgres.end_idle_sessions().await,
+            _ => Ok(()),
         }
     }
 

@@ -4,8 +4,8 @@
 use domain::RunId;
 
 use crate::db::{Row, StoreError, Tx, params};
-use crate::runs;
-use crate::work::JOURNAL;
+use crate::work::{self, JOURNAL};
+use crate::{runs, webhooks};
 
 // A minute: whoever is that late is not only slow.
 const LAPSED: &str =
@@ -33,6 +33,10 @@ pub struct Standstill {
     pub lapsed: Vec<RunId>,
     /// They have been due for more than a minute, and nobody took them.
     pub unclaimed: Vec<RunId>,
+    /// They rest for longer than any pause lasts.
+    pub far: Vec<RunId>,
+    /// Somebody is to be told of them, and later than after any pause.
+    pub untold: Vec<RunId>,
     /// A newer version of Errand is needed to move them.
     pub newer: Vec<RunId>,
     /// They wait for a person who was not asked anything.
@@ -59,6 +63,8 @@ pub async fn standstill(tx: &mut Tx<'_>) -> Result<Standstill, StoreError> {
         stuck: runs::stuck(tx).await?.into_iter().map(|(_, run)| run).collect(),
         lapsed: ids(tx.rows(LAPSED, &[]).await?)?,
         unclaimed: ids(tx.rows(UNCLAIMED, &params![JOURNAL]).await?)?,
+        far: work::far(tx).await?,
+        untold: webhooks::far(tx).await?,
         newer: ids(tx.rows(NEWER, &params![JOURNAL]).await?)?,
         mute: ids(tx.rows(MUTE, &[]).await?)?,
         unheard: ids(tx.rows(UNHEARD, &[]).await?)?,

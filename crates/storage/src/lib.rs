@@ -64,4 +64,5 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(3, "edge", "0003_edge"),
     step!(4, "secrets", "0004_secrets"),
     step!(5, "quota", "0005_quota"),
+    step!(6, "outbox", "0006_outbox"),
 ];

@@ -6,12 +6,13 @@
 
 use domain::human_requests::HumanRequest;
 use domain::runs::Event;
-use domain::webhooks::DeliveryId;
+use domain::webhooks::{DeliveryId, PAUSE_MAX_MS};
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::{Row, Sql, StoreError, Tx, params};
 use crate::journal;
+use crate::work::{FAR_MS, millis};
 
 const ORIGINS: &str = "WITH RECURSIVE line (origin) AS (SELECT min(origin) FROM outbox WHERE state = 'due' UNION ALL \
     SELECT (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.origin > line.origin) FROM line WHERE line.origin IS NOT NULL) \
@@ -31,6 +32,9 @@ macro_rules! claim {
 const CLAIM: Sql = Sql::pair(claim!("IN (", ")"), claim!("= ANY (ARRAY(", " FOR UPDATE SKIP LOCKED))"));
 const FREE_ALL: &str =
     "UPDATE outbox SET claim = NULL, due_at = errand_now() WHERE state = 'due' AND claim IS NOT NULL";
+const FAR: &str = "SELECT DISTINCT run_id FROM outbox WHERE state = 'due' AND claim IS NULL AND due_at > errand_now() + $1 ORDER BY run_id LIMIT 100";
+const BRING_NEAR: &str =
+    "UPDATE outbox SET due_at = errand_now() + $2 WHERE state = 'due' AND claim IS NULL AND due_at > errand_now() + $1";
 const RUN: &str = "SELECT r.agent_id, r.build_id, r.webhook_url, g.url IS NOT NULL FROM runs r \
     LEFT JOIN gone g ON g.team_id = r.team_id AND g.url = r.webhook_url WHERE r.team_id = $1 AND r.id = $2";
 const ENTRY: &str = "SELECT body FROM journal WHERE run_id = $1 AND seq = $2";
@@ -55,8 +59,10 @@ const ROTATE: &str =
     "UPDATE teams SET webhook_generation = webhook_generation + 1, webhook_old_until = $2 WHERE id = $1";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] =
-    &[ORIGINS, FREE_ALL, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY, SWEEP, SECRETS, ROTATE];
+pub(crate) const SQL: &[&str] = &[
+    ORIGINS, FREE_ALL, FAR, BRING_NEAR, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY, SWEEP,
+    SECRETS, ROTATE,
+];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM];
 
@@ -139,8 +145,7 @@ pub async fn claim(
     origin: &str,
     most: u32,
 ) -> Result<Vec<Due>, StoreError> {
-    let lease_ms = i64::try_from(lease_ms).unwrap_or(i64::MAX);
-    let rows = tx.rows(CLAIM, &params![token, lease_ms, origin, most]).await?;
+    let rows = tx.rows(CLAIM, &params![token, millis(lease_ms), origin, most]).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
         all.push(due(tx, &row, token).await?);
@@ -180,6 +185,18 @@ pub async fn free_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.exec(FREE_ALL, &[]).await.map(drop)
 }
 
+/// Runs of which something is to be told later than after the longest pause, a hundred at most: a clock that was far ahead said when. It reads all
+/// that is due to anybody: use [`crate::Db::read_slow`].
+pub async fn far(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
+    let rows = tx.rows(FAR, &params![millis(PAUSE_MAX_MS + FAR_MS)]).await?;
+    rows.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
+}
+
+/// Makes it due after the longest pause that there is; answers how many rows there were.
+pub async fn bring_near(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    tx.exec(BRING_NEAR, &params![millis(PAUSE_MAX_MS + FAR_MS), millis(PAUSE_MAX_MS)]).await
+}
+
 /// Settles what is sent, before it is sent the first time; whether the claim still holds and nothing was settled before.
 pub async fn settle_body(tx: &mut Tx<'_>, due: (i64, Uuid), body: &str) -> Result<bool, StoreError> {
     Ok(tx.exec(BODY, &params![due.0, due.1, body]).await? > 0)
@@ -189,8 +206,7 @@ pub async fn settle_body(tx: &mut Tx<'_>, due: (i64, Uuid), body: &str) -> Resul
 pub async fn finish(tx: &mut Tx<'_>, due: &Due, then: Then, outcome: &str, now: Timestamp) -> Result<(), StoreError> {
     let state = match then {
         Then::Later(ms) => {
-            let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-            return tx.exec(LATER, &params![due.id, due.claim, ms, outcome]).await.map(drop);
+            return tx.exec(LATER, &params![due.id, due.claim, millis(ms), outcome]).await.map(drop);
         }
         Then::Delivered => "delivered",
         Then::Dead | Then::Gone => "dead",

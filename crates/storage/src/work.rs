@@ -7,7 +7,7 @@
 //! All times of this table are the database's own (`errand_now()`): whoever writes says how long, never until when, so that no node's clock can
 //! end another's lease.
 
-use domain::runs::Event;
+use domain::runs::{Event, PAUSE_MAX_MS};
 use domain::{BuildId, RunId, TeamId, Timestamp};
 use faults::{Sabotage, sabotaged};
 use uuid::Uuid;
@@ -72,12 +72,13 @@ const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NU
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
     webhook_url IS NOT NULL, CASE WHEN last_seq = 2 + prompt_count THEN created_at END";
 const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE run_id = $1 AND claim = $2";
-// A run that a worker has carried for five minutes does not kill its workers: the next death is the first again. One step proves nothing, since
-// each life may get as far as the next call that kills.
+// A run that a worker has carried for so long does not kill its workers: the next death is the first again. One step proves nothing, since each
+// life may get as far as the next call that kills.
 const HOLD: &str = "UPDATE work SET due_at = errand_now() + $3, \
-    attempt = CASE WHEN claimed_at < errand_now() - 300000 THEN 1 ELSE attempt END, \
-    probations = CASE WHEN claimed_at < errand_now() - 300000 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
-const CLEAR: &str = "UPDATE work SET attempt = $3 WHERE run_id = $1 AND claim = $2";
+    attempt = CASE WHEN claimed_at <= errand_now() - $4 THEN 1 ELSE attempt END, \
+    probations = CASE WHEN claimed_at <= errand_now() - $4 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
+const CLEAR: &str = "UPDATE work SET attempt = CASE WHEN claimed_at <= errand_now() - $4 THEN 1 WHEN attempt > $3 THEN $3 ELSE attempt END, \
+    probations = CASE WHEN claimed_at <= errand_now() - $4 THEN 0 ELSE probations END WHERE run_id = $1 AND claim = $2";
 const LET_GO: &str = "UPDATE work SET due_at = CASE WHEN EXISTS \
     (SELECT 1 FROM inbox i WHERE i.run_id = work.run_id AND i.kind = 'interrupted') THEN 0 ELSE errand_now() + $3 END, \
     claim = NULL, attempt = 0 WHERE run_id = $1 AND claim = $2";
@@ -103,19 +104,29 @@ const NOW: Sql =
 const SEIZE: &str = "UPDATE work SET claim = $2, due_at = errand_now() + $3 WHERE run_id = $1 RETURNING team_id";
 const SEIZED: &str =
     "SELECT build_id, last_seq, message_count, webhook_url IS NOT NULL FROM runs WHERE team_id = $1 AND id = $2";
+const FAR: &str =
+    "SELECT run_id FROM work WHERE claim IS NULL AND due_at > errand_now() + $1 ORDER BY due_at LIMIT 100";
+const BRING_NEAR: &str =
+    "UPDATE work SET due_at = errand_now() + $2 WHERE claim IS NULL AND due_at > errand_now() + $1";
 const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
     WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, GIVE_BACK, FREE_ALL, NEXT_DUE, STOPS,
-    SEIZE, SEIZED, ALL,
+    SEIZE, SEIZED, FAR, BRING_NEAR, ALL,
 ];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, SUSPECTED, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
 pub(crate) const JOURNAL: u32 = 2;
+
+/// What is due so much later than it may be, in milliseconds, was not only written a moment before the clock was set a little.
+pub(crate) const FAR_MS: u64 = 60_000;
+
+/// A run that one worker has carried for so long, in milliseconds, does not kill its workers.
+pub const CARRIED_MS: u64 = 5 * 60 * 1000;
 
 /// The right to move one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,9 +331,10 @@ pub async fn let_go(tx: &mut Tx<'_>, lease: Lease, after_ms: u64) -> Result<(), 
     tx.exec(let_go, &params![lease.run, lease.claim, millis(after_ms)]).await.map(drop)
 }
 
-/// Notes that a run on probation did not kill its worker: it counts as taken only so often.
+/// Notes that a run on probation did not kill its worker: it counts as taken only so often, and as if for the first time once it was carried for
+/// [`CARRIED_MS`].
 pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), StoreError> {
-    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt]).await.map(drop)
+    tx.exec(CLEAR, &params![lease.run, lease.claim, attempt, millis(CARRIED_MS)]).await.map(drop)
 }
 
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.
@@ -338,6 +350,17 @@ pub async fn give_back(tx: &mut Tx<'_>, token: Uuid) -> Result<u64, StoreError> 
 /// Frees every claim: for the start of the only process that may work on this database, when no earlier claim can be alive.
 pub async fn free_all(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
     tx.exec(FREE_ALL, &[]).await
+}
+
+/// Runs that rest for longer than any pause lasts, a hundred at most: a clock that was far ahead said until when.
+pub async fn far(tx: &mut Tx<'_>) -> Result<Vec<RunId>, StoreError> {
+    let rows = tx.rows(FAR, &params![millis(PAUSE_MAX_MS + FAR_MS)]).await?;
+    rows.iter().map(|row| Ok(RunId(row.uuid(0)?))).collect()
+}
+
+/// Makes them due after the longest pause that there is; answers how many there were.
+pub async fn bring_near(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    tx.exec(BRING_NEAR, &params![millis(PAUSE_MAX_MS + FAR_MS), millis(PAUSE_MAX_MS)]).await
 }
 
 /// Every run that moves or would by itself: due now or later, or held by somebody.
@@ -387,7 +410,7 @@ pub(crate) async fn settle(
 ) -> Result<Option<bool>, StoreError> {
     let Lease { run, team, claim } = lease;
     let changed = match then {
-        Then::Hold(lease_ms) => tx.exec(HOLD, &params![run, claim, millis(lease_ms)]).await?,
+        Then::Hold(lease_ms) => tx.exec(HOLD, &params![run, claim, millis(lease_ms), millis(CARRIED_MS)]).await?,
         Then::Sleep(ms) => tx.exec(LET_GO, &params![run, claim, millis(ms)]).await?,
         Then::Release => tx.exec(DROP, &params![run, claim]).await?,
     };
@@ -401,7 +424,7 @@ pub(crate) async fn settle(
     }
 }
 
-fn millis(ms: u64) -> i64 {
+pub(crate) fn millis(ms: u64) -> i64 {
     // A century is as good as for ever, and does not overflow when it is added to a time.
     i64::try_from(ms).unwrap_or(i64::MAX).min(100 * 365 * 86_400_000)
 }

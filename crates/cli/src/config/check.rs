@@ -133,8 +133,8 @@ pub(super) fn misspelt(text: &str, name: &str, flaw: &toml::de::Error) -> anyhow
 /// The database that a URL names.
 pub(super) fn database(url: &str, connections: usize, pooled: bool, name: &str) -> anyhow::Result<Database> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        if !(2..=1_000).contains(&connections) {
-            anyhow::bail!("{name}: database.connections: expected 2 to 1000");
+        if !(3..=1_000).contains(&connections) {
+            anyhow::bail!("{name}: database.connections: expected 3 to 1000: to read, to write, to keep leases");
         }
         let mut settings: PostgresSettings = url.parse()?;
         settings.connections = connections;

@@ -82,7 +82,7 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
                 }
             }
         }
-        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node }) => {
+        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node, pooled }) => {
             report.ok("database", format!("{}: PostgreSQL {version}", config.database));
             let set = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
             report.ok("settings", set);
@@ -98,6 +98,9 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
             } else {
                 report.ok("connections", found);
             }
+            if let Some(ends) = pooled {
+                pooler(report, ends);
+            }
         }
         Err(error) => {
             report.problem(
@@ -106,6 +109,21 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
                 "if the file is broken, restore a backup",
             );
         }
+    }
+}
+
+/// Whether a node that froze in a transaction holds up all that come through the pooler.
+fn pooler(report: &mut Report, ends: bool) {
+    if ends {
+        report.ok("pooler", "the server ends sessions that idle in a transaction".to_owned());
+    } else {
+        report.warning(
+            "pooler",
+            "a session of the pooler was opened without idle_in_transaction_session_timeout: a node that freezes in a transaction would hold up all others"
+                .to_owned(),
+            "each start of a server sets it for its user and database; if its log says that it could not, do it as a superuser: ALTER ROLE … IN DATABASE … \
+             SET idle_in_transaction_session_timeout = '5s'. Then let the pooler open new sessions (PgBouncer: RECONNECT)",
+        );
     }
 }
 
@@ -184,6 +202,8 @@ async fn clocks(report: &mut Report, db: &Db) {
 fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
     let start = "start a server that runs Jobs: `errand serve`, and not with --role api alone";
     let look = "a running server mends it within a minute; if it is still so then, report it with the log";
+    let near =
+        "set the clock right; a running server makes them due within a minute, after the longest pause that there is";
     // A crashed server leaves these behind; only where one runs is it strange.
     let late = if server == Server::Missing { Level::Warning } else { Level::Problem };
     let troubles = [
@@ -207,6 +227,8 @@ fn jobs(report: &mut Report, found: &Standstill, sizes: Sizes, server: Server) {
             "run the newest version that ever ran on this database",
         ),
         (&found.lapsed, late, "were left by a worker more than a minute ago, and nobody took them", start),
+        (&found.far, late, "are due later than any pause lasts: a clock was far ahead", near),
+        (&found.untold, late, "have webhooks that are due later than after any pause: a clock was far ahead", near),
         (&found.unclaimed, late, "have been due for more than a minute, and nobody took them", start),
     ];
     if troubles.iter().all(|(runs, ..)| runs.is_empty()) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::Timestamp;
 use serde_json::Value;
 use storage::{Db, Settings};
-use testkit::postgres::Cluster;
+use testkit::postgres::{Bouncer, Cluster};
 
 use crate::house::{MASTER_KEY, Server, config_file, errand, said};
 
@@ -112,6 +112,28 @@ fn postgres_is_looked_at_too() {
     assert!(code == Some(1) && out.contains("problem  database") && !out.contains("secret"), "{out}");
 }
 
+#[test]
+fn behind_a_pooler_it_is_seen_whether_frozen_nodes_are_ended() {
+    let cluster = Cluster::start().unwrap();
+    let bouncer = Bouncer::start(&cluster).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, config) = (folder.path().join("data"), folder.path().join("errand.toml"));
+    let url = cluster.url_at(bouncer.address(), "errand");
+    fs::write(&config, format!("[server]\ndatabase_url = \"{url}\"\n[database]\ntransaction_pooler = true\n")).unwrap();
+    let doctor = || {
+        let mut doctor =
+            errand(&["doctor", "--config", config.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]);
+        said(&doctor.output().unwrap()).1
+    };
+    let before = doctor();
+    assert!(before.contains("warning  pooler") && before.contains("ALTER ROLE"), "{before}");
+    let server = Server::start_with(&data, &[("ERRAND_CONFIG", config.to_str().unwrap())]);
+    bouncer.reconnect(&cluster).unwrap();
+    let after = doctor();
+    assert!(after.contains("ok       pooler") && after.contains("one node uses up to 8 of"), "{after}");
+    drop(server);
+}
+
 #[tokio::test]
 async fn runs_that_stand_still_are_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -121,6 +143,7 @@ async fn runs_that_stand_still_are_named_with_what_to_do() {
     for (sql, level, told) in [
         ("UPDATE work SET due_at = 1, claim = NULL", "warning", "due for more than a minute"),
         ("UPDATE work SET due_at = 1, claim = 'x'", "warning", "left by a worker"),
+        ("UPDATE work SET due_at = 9000000000000, claim = NULL", "warning", "due later than any pause lasts"),
         ("UPDATE work SET needs = 1000", "problem", "need a newer version"),
         ("DELETE FROM work", "problem", "are not queued"),
         ("UPDATE runs SET status = 'waiting'", "problem", "was not asked anything"),

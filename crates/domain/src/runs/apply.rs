@@ -17,6 +17,8 @@ use crate::Timestamp;
 use crate::turns::{Line, Outcome, Replay, ToolCall};
 use serde_json::Value;
 
+pub use turns::PAUSE_MAX_MS;
+
 type Effects = Vec<Effect>;
 
 impl Run {
@@ -105,8 +107,11 @@ impl Run {
         match &self.phase {
             Phase::New => self.think(at),
             Phase::Thinking { turn, .. } => vec![Effect::CallModel { turn: *turn }],
-            // A message may wake it before its time; the provider's pause still holds.
-            Phase::Resting { until, .. } if at < *until => vec![Effect::Sleep(*until)],
+            // A message may wake it before its time; the provider's pause still holds. One that lasts for longer than any was written by a clock
+            // that was ahead, and is over.
+            Phase::Resting { until, .. } if at < *until && until.ms_since(at) <= PAUSE_MAX_MS => {
+                vec![Effect::Sleep(*until)]
+            }
             Phase::Resting { turn, tries, .. } => {
                 let (turn, tries) = (*turn, *tries);
                 self.phase = Phase::Thinking { turn, tries };

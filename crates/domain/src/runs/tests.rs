@@ -211,6 +211,18 @@ fn failed_turns_rest_longer_each_time_and_then_fail() {
 }
 
 #[test]
+fn a_rest_that_a_clock_far_ahead_wrote_is_over_once_the_clock_is_right() {
+    let days_ahead = Timestamp(2 * 86_400_000);
+    let (mut run, _) = after(Rules::default(), started());
+    let (step, _) = run.advance(days_ahead, [claimed(), failed(1, true, Some(PAUSE_MAX_MS))]);
+    assert_eq!(step.next, Some(Effect::Sleep(days_ahead.plus_ms(PAUSE_MAX_MS))));
+    let (step, _) = run.clone().advance(days_ahead, [claimed()]);
+    assert_eq!(step.next, Some(Effect::Sleep(days_ahead.plus_ms(PAUSE_MAX_MS))), "the longest pause there is holds");
+    let (step, _) = run.advance(Timestamp(3000), [claimed()]);
+    assert_eq!(step.next, Some(Effect::CallModel { turn: 1 }));
+}
+
+#[test]
 fn a_message_that_comes_during_the_last_turn_keeps_the_job_going() {
     let (mut run, _) = after(Rules::default(), started());
     let (step, _) = run.advance(Timestamp(3000), [reply(1, "done", vec![], Stop::Done), said("one more thing")]);

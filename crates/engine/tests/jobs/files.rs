@@ -210,7 +210,7 @@ async fn a_job_writes_what_its_team_has_room_for_and_is_counted_when_it_lets_go(
         })
     });
     let run = house.start(None).await;
-    let engine = house.engine_on(house.bounded(80), model, Limits::default(), Settings::default());
+    let engine = house.engine_on(house.db.clone(), house.bounded(80), model, Limits::default(), Settings::default());
     house.until(run, "completed").await;
     let outcomes: Vec<_> = house
         .journal(run)
@@ -230,6 +230,7 @@ async fn a_job_writes_what_its_team_has_room_for_and_is_counted_when_it_lets_go(
     // What no worker came to count is counted by the next engine.
     fs::write(house.file(run, "left.txt"), [0; 7]).unwrap();
     let _engine = house.engine_on(
+        house.db.clone(),
         house.bounded(80),
         ScriptedModel::new(|_| Ok(says("done"))),
         Limits::default(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
@@ -19,25 +19,27 @@ use serde_json::{Value, json};
 use storage::builds::NewBuild;
 use storage::runs::{NewRun, RunRow};
 use storage::work::Claiming;
-use storage::{Bell, Db, MIGRATIONS, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
+use storage::{Bell, Db, MIGRATIONS, StoreError, Weather, agents, builds, journal, runs, sandboxes, teams, work};
 use tempfile::TempDir;
 use testkit::scripted::Turn;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long a test waits for what should happen at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Real time and ids that sort, without chance.
+/// The runtime's time, which is the real one unless a test has stopped it, and ids that sort, without chance.
 struct Clock {
     started: Instant,
+    /// How wrong it is, in milliseconds.
+    ahead: AtomicU64,
     drawn: AtomicU64,
 }
 
 impl Ambient for Clock {
     fn now(&self) -> Timestamp {
-        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap();
-        Timestamp(1_764_000_000_000).plus_ms(passed)
+        Timestamp(1_764_000_000_000).plus_ms(self.steady_ms() + self.ahead.load(Ordering::Relaxed))
     }
 
     fn steady_ms(&self) -> u64 {
@@ -92,11 +94,20 @@ impl House {
 
     /// With a Build that says this, too.
     pub(crate) async fn with(config: Value) -> Self {
+        Self::on(config, |file, clock| Db::open(&storage::Settings::new(file, clock)).unwrap()).await
+    }
+
+    /// In the memory, for a test whose time is stopped: nothing there waits for another thread.
+    pub(crate) async fn in_memory() -> Self {
+        Self::on(json!({}), |_, clock| Db::in_memory(&clock).unwrap()).await
+    }
+
+    async fn on(config: Value, open: impl FnOnce(PathBuf, storage::Clock) -> Db) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(Clock { started: Instant::now(), drawn: AtomicU64::new(0) });
+        let clock = Clock { started: Instant::now(), ahead: AtomicU64::new(0), drawn: AtomicU64::new(0) };
+        let clock = Arc::new(clock);
         let time = Arc::clone(&clock);
-        let settings = storage::Settings::new(folder.path().join("errand.db"), Arc::new(move || time.now()));
-        let db = Db::open(&settings).unwrap();
+        let db = open(folder.path().join("errand.db"), Arc::new(move || time.now()));
         let now = clock.now();
         db.migrate(MIGRATIONS, now.0).await.unwrap();
         let (team, agent) = (TeamId(clock.id(now)), AgentId(clock.id(now)));
@@ -128,6 +139,11 @@ impl House {
         self.clock.now()
     }
 
+    /// From now on everybody's clock is so far ahead.
+    pub(crate) fn be_ahead(&self, by: Duration) {
+        self.clock.ahead.store(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
     pub(crate) fn id(&self) -> Uuid {
         self.clock.id(self.now())
     }
@@ -138,19 +154,26 @@ impl House {
     }
 
     pub(crate) fn engine_with(&self, model: impl Model, limits: Limits, settings: Settings) -> Engine {
-        self.engine_on(self.workspaces(), model, limits, settings)
+        self.engine_on(self.db.clone(), self.workspaces(), model, limits, settings)
     }
 
-    /// The same with other rules for files.
+    /// An engine to which this happens on its way to the store.
+    pub(crate) fn engine_under(&self, weather: Arc<dyn Weather>, model: impl Model) -> Engine {
+        let db = self.db.under(weather);
+        self.engine_on(db, self.workspaces(), model, Limits::default(), Settings::default())
+    }
+
+    /// An engine with a way of its own to the store and to the files.
     pub(crate) fn engine_on(
         &self,
+        db: Db,
         workspaces: Workspaces,
         model: impl Model,
         limits: Limits,
         settings: Settings,
     ) -> Engine {
         Engine::start(Parts {
-            db: self.db.clone(),
+            db,
             bell: self.bell.clone(),
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),
@@ -279,6 +302,11 @@ impl House {
     /// Where a file of the run's sandbox lies on the disk.
     pub(crate) fn file(&self, run: RunId, name: &str) -> PathBuf {
         self.folder.path().join(format!("sandboxes/sbx_{}", run.0.simple())).join(name)
+    }
+
+    /// As the next start does after a crash.
+    pub(crate) async fn free_all(&self) {
+        self.db.write(async |tx| work::free_all(tx).await).await.unwrap();
     }
 
     /// The words of the last entry, which says why the run failed.

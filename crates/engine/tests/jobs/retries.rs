@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use domain::limits::Limits;
+use domain::runs::PAUSE_MAX_MS;
 use engine::Settings;
 use testkit::scripted::{ScriptedModel, fails_for_now, says};
 
@@ -34,6 +36,22 @@ async fn a_passing_failure_is_tried_again_and_meanwhile_the_place_is_free() {
     house.until(sleeper, "completed").await;
     let kinds = house.kinds(sleeper).await;
     assert_eq!(kinds[2..], ["claimed", "turn_failed", "claimed", "replied", "completed"]);
+}
+
+/// The database remembers until when, and so does the journal.
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_began_under_a_clock_days_ahead_lasts_no_longer_than_any() {
+    let house = House::in_memory().await;
+    house.be_ahead(Duration::from_hours(48));
+    let engine = house.engine(ScriptedModel::new(|_| Err(fails_for_now("overloaded"))));
+    let run = house.start(None).await;
+    house.until_journaled(run, "turn_failed", 1).await;
+    engine.abandon();
+    house.be_ahead(Duration::ZERO);
+    assert!(house.next_due().await.unwrap() > 47 * 3_600_000);
+    let _engine = house.engine(ScriptedModel::new(|_| Ok(says("at last"))));
+    tokio::time::sleep(Duration::from_millis(PAUSE_MAX_MS + 10_000)).await;
+    assert_eq!(house.row(run).await.status.word(), "completed", "{:?}", house.journal(run).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

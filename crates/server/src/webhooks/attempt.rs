@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::webhooks::WebhookEvent;
-use domain::webhooks::{DeliveryId, ID, SIGNATURE, Secret, TIMESTAMP, pause_ms, sign};
+use domain::webhooks::{DeliveryId, ID, PAUSE_MAX_MS, SIGNATURE, Secret, TIMESTAMP, pause_ms, sign};
 use egress::{Answer, Error, Method, Request, Url};
 use storage::webhooks::{Due, Then, finish, generations};
 use storage::{StoreError, Tx};
@@ -17,8 +17,9 @@ use crate::human_requests;
 const LONGEST: Duration = Duration::from_secs(10);
 /// Of an answer's body nothing is kept, but it must have an end.
 const ANSWER_MAX: u64 = 64 * 1024;
-/// The longest that a receiver may ask for patience, in seconds.
+/// The longest that a receiver may ask for patience, in seconds. What is due later than after the longest pause is taken for a mistake.
 const PATIENCE: u64 = 24 * 60 * 60;
+const _: () = assert!(PATIENCE * 1000 <= PAUSE_MAX_MS, "a receiver may ask for no more than the longest pause");
 /// Tries to write down what came of a delivery; if none works the claim ends and it is made again.
 const NOTES: u32 = 5;
 

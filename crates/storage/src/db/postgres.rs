@@ -36,6 +36,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// An open database.
 pub(super) struct Postgres {
     writer: Writer,
+    /// What keeps runs moving waits behind nothing else.
+    leases: Writer,
     reads: Reads,
     slow: Arc<Semaphore>,
     settings: PostgresSettings,
@@ -57,7 +59,7 @@ pub(super) struct Open<'c> {
 impl Postgres {
     /// Connects, and refuses a server whose settings would forget what was acknowledged.
     pub(super) async fn connect(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let places = settings.connections.max(2).div_ceil(2);
+        let (places, writing) = shares(settings.connections);
         let reads = Reads { pool: settings.pool(places)?, pooler: settings.pooler };
         let first = reads.pool.get().await.map_err(|error| lost(&error))?;
         connect::judge(&first).await?;
@@ -66,8 +68,10 @@ impl Postgres {
             connect::look_for_pooler(&first, &second).await?;
         }
         drop(first);
-        let writer = Writer::start(&settings, places)?;
-        Ok(Self { writer, reads, slow: Arc::new(Semaphore::new((places / 2).max(1))), settings })
+        let writer = Writer::start("errand-postgres", &settings, writing, connect::CONNECT)?;
+        // A drain lets go of many runs at once, one after the other.
+        let leases = Writer::start("errand-leases", &settings, 1, connect::DEADLINE)?;
+        Ok(Self { writer, leases, reads, slow: Arc::new(Semaphore::new((places / 2).max(1))), settings })
     }
 
     /// See [`Db::write`](super::Db::write).
@@ -78,6 +82,16 @@ impl Postgres {
         E: From<StoreError> + Send + 'static,
     {
         self.writer.write(job, connect::DEADLINE).await
+    }
+
+    /// See [`Db::write_leases`](super::Db::write_leases).
+    pub(super) async fn write_leases<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.leases.write(job, connect::DEADLINE).await
     }
 
     /// The same for what may take as long as it takes: a new index on a large table.
@@ -108,9 +122,21 @@ impl Postgres {
     /// See [`Db::health`](super::Db::health).
     pub(super) async fn health(&self) -> Result<Health, StoreError> {
         let client = self.reads.pool.get().await.map_err(|error| lost(&error))?;
-        // One more listens for news.
-        let of_a_node = u32::try_from(self.settings.connections.max(2).div_ceil(2) * 2 + 1).unwrap_or(u32::MAX);
-        connect::health(&client, of_a_node).await
+        let (reading, writing) = shares(self.settings.connections);
+        // One keeps leases. One more listens for news, which no pooler carries.
+        let listening = usize::from(self.settings.pooler == Pooler::None);
+        let of_a_node = u32::try_from(reading + writing + 1 + listening).unwrap_or(u32::MAX);
+        connect::health(&client, of_a_node, self.settings.pooler).await
+    }
+
+    /// See [`Db::end_idle_sessions`](super::Db::end_idle_sessions).
+    pub(super) async fn end_idle_sessions(&self) -> Result<(), StoreError> {
+        if self.settings.pooler == Pooler::None {
+            // Each session is told when it is opened.
+            return Ok(());
+        }
+        let client = self.reads.pool.get().await.map_err(|error| lost(&error))?;
+        connect::end_idle_sessions(&client).await
     }
 
     /// Prepares each statement without running it.
@@ -126,7 +152,8 @@ impl Postgres {
     /// Lets every write that was asked for end, and closes the connections. A server that does not answer is not waited for long.
     pub(super) async fn close(&self) {
         self.slow.close();
-        if tokio::time::timeout(CLOSING, self.writer.close()).await.is_err() {
+        let both = async { tokio::join!(self.writer.close(), self.leases.close()) };
+        if tokio::time::timeout(CLOSING, both).await.is_err() {
             tracing::error!("the database does not answer: whether the last writes are in it, nobody knows");
         }
         self.reads.pool.close();
@@ -169,6 +196,12 @@ impl Reads {
             (outcome, _) => outcome,
         }
     }
+}
+
+/// How many of a node's connections read and how many write, beside the one that keeps leases.
+fn shares(connections: usize) -> (usize, usize) {
+    let rest = connections.saturating_sub(1).max(2);
+    (rest.div_ceil(2), rest / 2)
 }
 
 /// What a transaction may do.

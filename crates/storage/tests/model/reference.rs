@@ -67,6 +67,15 @@ pub(crate) enum Answer {
     Done { seq: usize, due_again: bool },
 }
 
+impl Work {
+    /// After five minutes with one worker it begins anew.
+    fn if_carried(&mut self, now: i64) {
+        if self.claimed_at <= now - 300_000 {
+            (self.attempt, self.probations) = (1, 0);
+        }
+    }
+}
+
 impl Known {
     pub(crate) fn stop_waits(&self) -> bool {
         self.inbox.iter().any(|(_, event)| matches!(event, Event::Interrupted { .. }))
@@ -218,8 +227,10 @@ impl Model {
     }
 
     pub(crate) fn clear(&mut self, run: usize, claim: Uuid, attempt: u32) {
+        let now = self.now;
         if let Some(work) = self.runs[run].held_by(claim) {
-            work.attempt = attempt;
+            work.attempt = work.attempt.min(attempt);
+            work.if_carried(now);
         }
     }
 

@@ -29,9 +29,7 @@ impl Model {
         match step.after {
             After::Hold(ms) => {
                 work.due = now + i64::try_from(ms).unwrap();
-                if work.claimed_at < now - 300_000 {
-                    (work.attempt, work.probations) = (1, 0);
-                }
+                work.if_carried(now);
             }
             After::Sleep(ms) => {
                 let due = if stopped { 0 } else { now + i64::try_from(ms).unwrap() };

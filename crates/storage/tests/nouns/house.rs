@@ -137,6 +137,16 @@ impl House {
         self.run_of(team, agent, build, "a job", at(10)).await
     }
 
+    /// The same, of which somebody at `https://hook.example` is told.
+    pub(crate) async fn run_that_calls_back(&self, team: TeamId) -> RunId {
+        let agent = self.agent(team, "worker").await;
+        let build = self.build(team, agent).await.unwrap().id;
+        let webhook = Some(("https://hook.example/errand".into(), "https://hook.example".into()));
+        let new = NewRun { webhook, ..self.new_run(team, agent, build).await };
+        self.at(at(10)).await;
+        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap().id
+    }
+
     pub(crate) async fn run_of(
         &self,
         team: TeamId,
@@ -145,19 +155,23 @@ impl House {
         title: &str,
         created_at: Timestamp,
     ) -> RunRow {
-        let new = NewRun {
+        let new = NewRun { title: title.into(), created_at, ..self.new_run(team, agent, build).await };
+        self.at(created_at).await;
+        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
+    }
+
+    async fn new_run(&self, team: TeamId, agent: AgentId, build: BuildId) -> NewRun {
+        NewRun {
             id: RunId(self.id()),
             agent,
             build,
             sandbox: self.sandbox(team).await,
-            title: title.into(),
+            title: "a job".into(),
             source: "api",
             webhook: None,
             message: Some(Said { id: self.id(), text: "please".into() }),
-            created_at,
-        };
-        self.at(created_at).await;
-        self.db.write(async move |tx| runs::insert(tx, team, new).await).await.unwrap()
+            created_at: at(10),
+        }
     }
 
     /// Claims whatever is due at `now`, for [`LEASE`] milliseconds.
@@ -168,9 +182,15 @@ impl House {
     /// The same, wanted otherwise.
     pub(crate) async fn claim_as(&self, now: Timestamp, change: impl FnOnce(&mut Claiming)) -> Vec<Claimed> {
         self.at(now).await;
-        let token = self.id();
-        let mut wanted = Claiming {
-            token,
+        let mut wanted = self.claiming(now);
+        change(&mut wanted);
+        self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
+    }
+
+    /// What takes all that is due, for [`LEASE`] milliseconds.
+    pub(crate) fn claiming(&self, now: Timestamp) -> Claiming {
+        Claiming {
+            token: self.id(),
             now,
             lease_ms: LEASE,
             most: 100,
@@ -178,9 +198,7 @@ impl House {
             team_most: None,
             suspect_from: 1_000,
             suspect: true,
-        };
-        change(&mut wanted);
-        self.db.write(async move |tx| work::claim(tx, wanted).await).await.unwrap()
+        }
     }
 
     /// Claims the one run that is due at `now`.

@@ -33,6 +33,7 @@ macro_rules! both {
 }
 
 mod builds;
+mod clocks;
 mod edge;
 mod fence;
 mod files;

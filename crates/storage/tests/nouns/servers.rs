@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use storage::{Db, MIGRATIONS, Pooler, PostgresSettings, StoreError};
+use storage::{Db, Health, MIGRATIONS, Pooler, PostgresSettings, StoreError, Tx, work};
 use testkit::postgres::{Bouncer, Cluster};
+
+use crate::house::{Engine, House, at};
 
 async fn refusal(settings: &[&str]) -> String {
     let cluster = Cluster::with(settings).unwrap();
@@ -87,6 +90,81 @@ async fn a_pooler_that_nobody_told_of_is_found_at_the_start() {
     );
 }
 
+/// A node that freezes says nothing more: not between the BEGIN and what it sets for the transaction, and not after a statement that failed, which
+/// undoes what was set. Here it has every session of the pooler.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_frozen_node_left_open_behind_a_pooler_is_ended_by_the_server() {
+    let cluster = Cluster::start().unwrap();
+    let bouncer = Bouncer::start(&cluster).unwrap();
+    let url = cluster.url_at(bouncer.address(), "errand");
+    let mut settings: PostgresSettings = url.parse().unwrap();
+    settings.pooler = Pooler::Transaction;
+    let db = Db::connect(settings.clone()).await.unwrap();
+    assert_eq!(ends_by_itself(&db).await, Some(false), "nobody has seen to it");
+    let another = Db::connect(settings).await.unwrap();
+    let both = tokio::join!(db.end_idle_sessions(), another.end_idle_sessions());
+    assert_eq!(both, (Ok(()), Ok(())), "two nodes may start at once");
+    bouncer.reconnect(&cluster).unwrap();
+    let mut frozen = Vec::new();
+    for open in
+        ["BEGIN", "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT 1 / 0", "BEGIN; SELECT 1"]
+    {
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        assert_eq!(client.batch_execute(open).await.is_err(), open.ends_with('0'), "{open}");
+        frozen.push(client);
+    }
+    let idle = "SELECT string_agg(state, ', ' ORDER BY state) FROM pg_stat_activity WHERE state LIKE 'idle in%'";
+    let left = cluster.psql("errand", idle).unwrap();
+    assert_eq!(left.trim(), "idle in transaction, idle in transaction, idle in transaction (aborted)");
+    let began = Instant::now();
+    // Whoever comes waits for a session until then; the pooler may have handed it one that was ended a moment before.
+    while another.read::<_, StoreError, _>(async |tx| tx.row("SELECT 1", &[]).await).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(15), "nobody ends them");
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(ends_by_itself(&another).await, Some(true));
+    drop(frozen);
+}
+
+async fn ends_by_itself(db: &Db) -> Option<bool> {
+    match db.health().await.unwrap() {
+        Health::Postgres { pooled, .. } => pooled,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+/// A frozen node holds what writers of the API wait for, on every connection that writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_renewals_and_lettings_go_wait_for_no_other_write() {
+    let house = House::new(Engine::Postgres).await;
+    house.run(house.team).await;
+    let lease = house.claim_one(at(20)).await.lease;
+    let (db, team) = (house.db.clone(), house.team);
+    let blocked = (0..10).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let start = async move |tx: &mut Tx<'_>| {
+                tx.exec("UPDATE teams SET run_count = run_count + 1 WHERE id = $1", &[team.0.into()]).await?;
+                tx.row("SELECT 1 FROM (SELECT pg_sleep(2)) AS slept", &[]).await
+            };
+            db.write::<_, StoreError, _>(start).await.map(drop)
+        })
+    });
+    let blocked: Vec<_> = blocked.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    let lost = db.write_leases(async move |tx| work::renew(tx, &[lease], 5_000).await).await.unwrap();
+    assert_eq!(lost, [], "it is renewed");
+    db.write_leases(async move |tx| work::let_go(tx, lease, 0).await).await.unwrap();
+    let wanted = house.claiming(at(30));
+    let claimed = db.write_leases(async move |tx| work::claim(tx, wanted).await).await.unwrap();
+    let took = began.elapsed();
+    assert_eq!(claimed.len(), 1, "it was let go");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(blocked.iter().all(|write| !write.is_finished()), "all of them waited meanwhile");
+}
+
 #[tokio::test]
 async fn a_user_who_may_make_no_tables_is_told_what_to_grant() {
     let cluster = Cluster::start().unwrap();
@@ -122,5 +200,5 @@ async fn writes_do_not_queue_for_a_server_that_hangs() {
             other => panic!("{other:?} after {after:?}"),
         }
     }
-    assert_eq!(taken_back, 36, "all but those that had a connection");
+    assert_eq!(taken_back, 37, "all but those that had a connection");
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Cluster, ERRAND, free_port};
+use super::{Cluster, ERRAND, free_port, psql};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,7 +25,7 @@ impl Bouncer {
         let settings = format!(
             "[databases]\n* = host={dir} port={upstream} user={ERRAND}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 500\n\
-             logfile = {dir}/pgbouncer.log\n",
+             admin_users = {ERRAND}\nlogfile = {dir}/pgbouncer.log\n",
             dir = cluster.dir.display(),
             upstream = cluster.port,
         );
@@ -45,6 +45,11 @@ impl Bouncer {
             sleep(Duration::from_millis(10));
         }
         Ok(bouncer)
+    }
+
+    /// Has it open new sessions in place of those that it has, each once nobody uses it.
+    pub fn reconnect(&self, cluster: &Cluster) -> io::Result<()> {
+        psql(&cluster.install, &cluster.url_at(self.address, "pgbouncer"), "RECONNECT").map(drop)
     }
 
     /// Where it listens.

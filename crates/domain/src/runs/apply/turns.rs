@@ -13,8 +13,8 @@ use crate::turns::{Line, Reply, Stop};
 const REST_FIRST_MS: u64 = 500;
 /// Longest pause between tries (contract 2.8), in milliseconds.
 const REST_MAX_MS: u64 = 60_000;
-/// Longest pause a provider may ask for before its word is not taken any more, in milliseconds.
-const RETRY_AFTER_MAX_MS: u64 = 10 * 60_000;
+/// Longest pause a provider may ask for before its word is not taken any more, in milliseconds; of all pauses of a run the longest.
+pub const PAUSE_MAX_MS: u64 = 10 * 60_000;
 
 impl Run {
     /// On to the next model turn.
@@ -107,5 +107,5 @@ impl Run {
 fn pause_ms(tries: u32, retry_after_ms: Option<u64>, spread_permille: u16) -> u64 {
     let whole = REST_FIRST_MS.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(REST_MAX_MS);
     let own = whole / 2 + whole * u64::from(spread_permille.min(999)) / 2000;
-    own.max(retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS))
+    own.max(retry_after_ms.unwrap_or(0).min(PAUSE_MAX_MS))
 }

@@ -22,12 +22,18 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A peer that does not acknowledge for so long is gone; the system's own patience is a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 /// No statement of ours takes seconds; one that waits for a lock that long waits for something broken. What is left open in the middle is
-/// rolled back by the server, so that its locks end with a worker that froze.
+/// rolled back by the server, so that its locks end with a worker that froze, as soon as those that wait for them lose their patience.
 const TIMEOUTS: &str =
-    "SET statement_timeout = '15s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
+    "SET statement_timeout = '15s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'";
 /// The same for one transaction.
 pub(super) const LOCAL_TIMEOUTS: &str = "SET LOCAL statement_timeout = '15s'; SET LOCAL lock_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '15s'";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+/// For every session that this user opens on this database from now on. What is set for one transaction is not there yet between its BEGIN and the
+/// next message, and not any more once a statement has failed. Everybody may do this to themselves; two at once could not, so they take turns.
+const LASTING_TIMEOUT: &str = "DO $$ BEGIN PERFORM pg_advisory_xact_lock(1165128293); \
+    EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET idle_in_transaction_session_timeout = ''5s''', current_database()); END $$";
+const HAS_LASTING_TIMEOUT: &str =
+    "SELECT reset_val <> '0' FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'";
 /// What the server's own patience cannot end, because nothing of it arrives any more, ends after this: the connection is given up.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// The same for a migration.
@@ -51,7 +57,7 @@ pub enum Pooler {
 pub struct PostgresSettings {
     config: Config,
     ca_file: Option<PathBuf>,
-    /// Connections at most, half of them for reading. One more listens for news.
+    /// Connections at most: one keeps leases, half of the rest read. One more listens for news.
     pub connections: usize,
     /// What stands in between.
     pub pooler: Pooler,
@@ -225,8 +231,42 @@ pub(super) async fn look_for_pooler(one: &Object, other: &Object) -> Result<(), 
     }
 }
 
+/// Sees to it that the server ends by itself what a frozen node left open behind a pooler. Where that is refused the log says so, and the node
+/// goes on.
+pub(super) async fn end_idle_sessions(client: &Object) -> Result<(), StoreError> {
+    let had = has_lasting_timeout(client).await?;
+    match client.batch_execute(&format!("BEGIN; {LOCAL_TIMEOUTS}; {LASTING_TIMEOUT}; COMMIT")).await {
+        Ok(()) if had => {}
+        Ok(()) => tracing::warn!(
+            "from now on the server ends its sessions that idle in a transaction for 5 s; those that the pooler had opened before are not among \
+             them: let it open new ones (PgBouncer: RECONNECT), or wait until it does by itself (server_lifetime)"
+        ),
+        Err(error) => {
+            // The session goes back to the pooler as it came.
+            client.batch_execute("ROLLBACK").await.map_err(|error| said(&error))?;
+            let error = said(&error);
+            if had {
+                tracing::info!(%error, "idle_in_transaction_session_timeout was not set again for this user and database");
+            } else {
+                tracing::error!(
+                    %error,
+                    "idle_in_transaction_session_timeout cannot be set for this user and database: a node that freezes in a transaction \
+                     holds up the others until it thaws; `errand doctor` says what to do"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether this session was given a bound to its idleness when it was opened.
+async fn has_lasting_timeout(client: &Object) -> Result<bool, StoreError> {
+    let row = client.query_typed_one(HAS_LASTING_TIMEOUT, &[]).await.map_err(|error| said(&error))?;
+    row.try_get(0).map_err(|error| said(&error))
+}
+
 /// What a server that was not refused is like.
-pub(super) async fn health(client: &Object, of_a_node: u32) -> Result<Health, StoreError> {
+pub(super) async fn health(client: &Object, of_a_node: u32, pooler: Pooler) -> Result<Health, StoreError> {
     // Without a name, as above.
     let row = client
         .query_typed_one(
@@ -241,11 +281,16 @@ pub(super) async fn health(client: &Object, of_a_node: u32) -> Result<Health, St
     let text = |column: usize| row.try_get::<_, String>(column).unwrap_or_default();
     let number = |column: usize| row.try_get::<_, i32>(column).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let settings = [(1, "fsync"), (2, "full_page_writes"), (3, "synchronous_commit")];
+    let pooled = match pooler {
+        Pooler::None => None,
+        Pooler::Transaction => Some(has_lasting_timeout(client).await?),
+    };
     Ok(Health::Postgres {
         version: text(0),
         settings: settings.map(|(column, name)| (name.to_owned(), text(column))).into(),
         connections: (number(4), number(5)),
         of_a_node,
+        pooled,
     })
 }
 

@@ -16,7 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use super::connect::{CONNECT, LONG_DEADLINE, Pooler, PostgresSettings};
+use super::connect::{LONG_DEADLINE, Pooler, PostgresSettings};
 use super::trouble::{doubtful, lost};
 use super::{Access, begin};
 use crate::db::error::StoreError;
@@ -28,6 +28,7 @@ const QUEUE: usize = 4_096;
 /// The door to the thread, which ends when the door is closed or dropped.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    patience: Duration,
 }
 
 type Job = Box<dyn FnOnce(Pool, Pooler) -> LocalBoxFuture<'static, ()> + Send>;
@@ -39,21 +40,26 @@ enum Message {
 }
 
 impl Writer {
-    /// Starts the thread with up to `places` connections.
-    pub(super) fn start(settings: &PostgresSettings, places: usize) -> Result<Self, StoreError> {
+    /// Starts the thread with up to `places` connections, for which a job waits `patience` at most.
+    pub(super) fn start(
+        name: &str,
+        settings: &PostgresSettings,
+        places: usize,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (pool, pooler) = (settings.pool(places)?, settings.pooler);
         let failed = |error| StoreError::Setup(format!("no thread for the database: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         thread::Builder::new()
-            .name("errand-postgres".to_owned())
+            .name(name.to_owned())
             .spawn(move || LocalSet::new().block_on(&runtime, serve(waiting, pool, pooler, places)))
             .map_err(failed)?;
-        Ok(Self { queue })
+        Ok(Self { queue, patience })
     }
 
-    /// Queues a job and waits for its commit, which must come within `deadline` of its beginning. A job that cannot begin within
-    /// [`connect::CONNECT`] is taken back.
+    /// Queues a job and waits for its commit, which must come within `deadline` of its beginning. A job that cannot begin in time is
+    /// taken back.
     pub(super) async fn write<T, E, F>(&self, job: F, deadline: Duration) -> Result<T, E>
     where
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -78,7 +84,7 @@ impl Writer {
             self.queue.send(Message::Job(job)).await.map_err(|_| StoreError::Closed)?;
             Ok::<_, StoreError>((&mut answer).await)
         };
-        let answered = match tokio::time::timeout(CONNECT, queued).await {
+        let answered = match tokio::time::timeout(self.patience, queued).await {
             Ok(answered) => answered?,
             Err(_late) if take(&own).is_some() => {
                 let why = "no connection to the database came free in time";

@@ -1,0 +1,1 @@
+-- Nothing: SQLite uses the place of an old row again by itself.
