@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use domain::RunId;
 use domain::audit::{self, Hash, Who};
 use domain::master_key::Sealed;
+use faults::{Sabotage, sabotaged};
 use serde::Serialize;
 use storage::answers::{self, Answer, Known, Once};
 use storage::master_keys::{self, Keyring};
@@ -117,12 +118,14 @@ impl Shared {
                     return Ok((opened(tx, &keys, once, answer).await?, true));
                 }
                 let done = job(tx).await?;
-                if let Some(once) = &change.once {
+                if let Some(once) = change.once.as_ref().filter(|_| !sabotaged(Sabotage::ForgetAnswers)) {
                     let kept = if done.secret { &sealed(tx, &keys, once, &done.answer).await? } else { &done.answer };
                     answers::keep(tx, once, &asked, kept, now).await?;
                 }
-                // Last: see there.
-                storage::audit::append(tx, change.caller.team, now, change.entry(&done)).await?;
+                if !sabotaged(Sabotage::SkipAudit) {
+                    // Last: see there.
+                    storage::audit::append(tx, change.caller.team, now, change.entry(&done)).await?;
+                }
                 Ok((done.answer, false))
             });
             let written: Result<_, ApiError> = written.await;

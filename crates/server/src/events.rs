@@ -59,6 +59,7 @@ pub(crate) async fn stream(
         )));
     }
     let closing = shared.closing.subscribe();
+    let after = after + u64::from(after > 0 && faults::sabotaged(faults::Sabotage::SkipOnReturn));
     let tail = Tail { shared, team: caller.team, run, after, read: VecDeque::new(), watch, closing };
     let events = stream::try_unfold(tail, async |mut tail| {
         let next = tail
