@@ -41,7 +41,8 @@ mod wire;
 use std::process::ExitCode;
 
 use agent::tools::pdf::{READER_ARGUMENT, child as pdf_reader};
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::client::{Failure, Noun};
 
@@ -81,7 +82,8 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == READER_ARGUMENT) && arguments.next().is_none() {
         return pdf_reader::main();
     }
-    match CommandLine::try_parse() {
+    let line = without_empty_variables(CommandLine::command()).try_get_matches();
+    match line.and_then(|line| CommandLine::from_arg_matches(&line)) {
         Ok(line) => ending(run(line.command)),
         Err(usage) => {
             // Nowhere else to say it if this fails.
@@ -89,6 +91,13 @@ fn main() -> ExitCode {
             ExitCode::from(u8::from(usage.use_stderr()))
         }
     }
+}
+
+/// An empty variable says nothing: compose files and unit files cannot leave one out.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let deaf = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(deaf).mut_subcommands(without_empty_variables)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

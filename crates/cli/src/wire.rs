@@ -207,10 +207,10 @@ impl Running {
         if let Some(engine) = self.engine {
             engine.drain(grace).await;
         }
-        self.delivering.drain(WEBHOOK_GRACE).await;
         // It may be gone already.
         let _ = self.stop.send(());
-        if let Err(error) = self.serving.await {
+        let (serving, ()) = tokio::join!(self.serving, self.delivering.drain(WEBHOOK_GRACE));
+        if let Err(error) = serving {
             tracing::error!(%error, "the server did not end in good order");
         }
         for task in self.aside {

@@ -28,6 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Claims until the process drains.
 pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
+    let mut failing = false;
     loop {
         let places = tokio::select! {
             biased;
@@ -40,10 +41,22 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
         let places = if alone { None } else { places };
         // Not in the select: a claim whose answer nobody waits for would hold its runs for a whole lease.
         let idle = match look(&shop, places).await {
-            Ok(idle) => idle,
+            Ok(idle) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("claiming works again");
+                }
+                idle
+            }
             Err(error) => {
-                tracing::error!(%error, "claiming failed");
-                PAUSE
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "claiming failed; it is tried again every second");
+                }
+                // No ring makes the store better.
+                tokio::select! {
+                    biased;
+                    () = shop.pace.until(|pace| pace != Pace::Work) => return,
+                    () = tokio::time::sleep(PAUSE) => continue,
+                }
             }
         };
         let idle = if alone { LOOK } else { idle };

@@ -78,6 +78,9 @@ impl Default for Settings {
     }
 }
 
+/// How long letting go may take once the grace is over: a database that does not answer by then is told nothing more.
+pub const LETTING_GO: Duration = Duration::from_secs(5);
+
 /// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
 pub struct Engine {
     shop: Arc<Shop>,
@@ -101,17 +104,22 @@ impl Engine {
     }
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
-    /// released too; a model turn is then asked for again by whoever claims the run next.
+    /// released too; a model turn is then asked for again by whoever claims the run next. Takes [`LETTING_GO`] more than `grace` at most: if the
+    /// database does not answer, leases are left to run out.
     pub async fn drain(mut self, grace: Duration) {
         faults::point("drain.begun");
         self.pace.set(Pace::EndStep);
         if tokio::time::timeout(grace, self.at_rest()).await.is_err() {
             self.pace.set(Pace::DropStep);
-            self.at_rest().await;
+            if tokio::time::timeout(LETTING_GO, self.at_rest()).await.is_err() {
+                let runs = lock(&self.shop.held).len();
+                tracing::error!(
+                    runs,
+                    "the database does not answer: what is held is left there until its leases run out"
+                );
+            }
         }
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.abandon();
         faults::point("drain.ended");
     }
 

@@ -1,5 +1,6 @@
 //! The real binary: how soon it answers, and what it holds while nothing happens.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child as Process, Command, Stdio};
@@ -26,6 +27,12 @@ const START_LATE: f64 = 2_000.0;
 const HISTORY: Counts = Counts { finished: 100_000, waiting: 10_000 };
 /// Resident memory of a server that does nothing, in MiB.
 const IDLE: f64 = 20.0;
+/// Transactions a second of servers that do nothing.
+const QUIET: f64 = 1.0;
+/// How long they are counted: some come once in ten seconds.
+const NOTHING: Duration = Duration::from_mins(1);
+/// Before that: PostgreSQL's sessions report what they did at the latest ten seconds after it.
+const REPORTED: Duration = Duration::from_secs(12);
 /// How long a server is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(2);
 /// After this long without an answer it will not start any more.
@@ -46,6 +53,25 @@ pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     late_starts(plan, &Backend::Sqlite, report).await?;
     if plan.asked {
         late_starts(plan, &Backend::postgres(&plan.dir, &[])?, report).await?;
+        at_rest(plan, report).await?;
+    }
+    Ok(())
+}
+
+/// What servers in which nothing happens ask of PostgreSQL, one alone and two together.
+async fn at_rest(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let on = Backend::postgres(&plan.dir, &["autovacuum=off"])?;
+    let place = on.place(&plan.dir)?;
+    let mut servers = Vec::new();
+    for (folder, nodes) in [("first", "one node"), ("second", "two nodes")] {
+        servers.push(Server::start(&plan.errand, &place, &place.folder().join(folder), None).await?);
+        tokio::time::sleep(REPORTED).await;
+        let before = on.transactions(&place)?;
+        tokio::time::sleep(NOTHING).await;
+        if let (Some(before), Some(after)) = (before, on.transactions(&place)?) {
+            let each = f64::from(after.saturating_sub(before)) / NOTHING.as_secs_f64();
+            report.add(Row::new(format!("transactions of {nodes} at rest"), each, "1/s").at_most(QUIET).on(on.name()));
+        }
     }
     Ok(())
 }
@@ -85,7 +111,7 @@ fn idle(with: &str, memory: process::Memory) -> Row {
 
 /// Fills a data folder as people would, since what it looks like inside is the binary's own business.
 async fn fill(plan: &Plan, place: &Place) -> anyhow::Result<()> {
-    let server = Server::start(&plan.errand, place, None).await?;
+    let server = Server::start(&plan.errand, place, place.folder(), None).await?;
     let create = Load { requests: vec![http::post("/v1/agents", &seed::new_agent())], expected: 201, connections: 64 };
     load::burst(server.address, create, 10_000).await
 }
@@ -104,10 +130,10 @@ struct Starts {
 
 impl Starts {
     async fn of(errand: &Path, place: &Place, request: Option<&[u8]>) -> anyhow::Result<Self> {
-        let first = Server::start(errand, place, request).await?.answers;
+        let first = Server::start(errand, place, place.folder(), request).await?.answers;
         let (mut healthy, mut answers, mut memory) = (vec![], vec![], None);
         for _ in 0..STARTS {
-            let server = Server::start(errand, place, request).await?;
+            let server = Server::start(errand, place, place.folder(), request).await?;
             healthy.push(server.healthy);
             answers.push(server.answers);
             if memory.is_none() {
@@ -131,14 +157,19 @@ struct Server {
 }
 
 impl Server {
-    async fn start(errand: &Path, place: &Place, request: Option<&[u8]>) -> anyhow::Result<Self> {
+    async fn start(errand: &Path, place: &Place, folder: &Path, request: Option<&[u8]>) -> anyhow::Result<Self> {
         // Free now; nothing else on this machine is likely to take it within a millisecond.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // One key does here what many do elsewhere.
+        let config = place.folder().join("bench.toml");
+        fs::write(&config, "[server]\nrequests_per_minute = 0\n")?;
         let began = Instant::now();
         let process = Command::new(errand)
             .args(["serve", "--listen", &address.to_string(), "--database-url", &place.store.to_string()])
+            .arg("--config")
+            .arg(config)
             .arg("--data-dir")
-            .arg(place.folder())
+            .arg(folder)
             .env_clear()
             .env("ERRAND_API_KEY", seed::KEY)
             .stdin(Stdio::null())

@@ -41,6 +41,15 @@ fn the_first_start_makes_a_key_and_no_later_one_does() {
 }
 
 #[test]
+fn an_empty_variable_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["ERRAND_ROLE", "ERRAND_CONFIG", "ERRAND_DATABASE_URL", "ERRAND_LOG", "ERRAND_API_KEY", "ERRAND_EGRESS_ALLOW"];
+    let server = Server::start_with(&folder.path().join("data"), &names.map(|name| (name, "")));
+    assert!(key_of(&server.printed).is_some(), "{}", server.printed);
+}
+
+#[test]
 fn it_is_ready_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     // The best of three: the machine that tests are run on has other things to do.

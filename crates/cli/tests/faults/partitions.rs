@@ -8,11 +8,14 @@ use testkit::postgres::Cluster;
 
 use crate::chance::Chance;
 use crate::judge::judge;
+use crate::node::Node;
 use crate::storm::Storm;
 use crate::totals::{number, report};
 use crate::world::{Plan, Store, World};
 
 const LEASE_MS: u64 = 2_000;
+/// The grace of the world's settings, five seconds to let go, ten for requests, five to close the database, and two for a busy machine.
+const END: Duration = Duration::from_secs(5 + 5 + 10 + 5 + 2);
 /// Nothing passes; what the node asks arrives but no answer does; all connections are torn down.
 const SHAPES: [Weather; 3] = [Weather::BlackHole, Weather::OneWay(Direction::ToUpstream), Weather::Reset];
 
@@ -31,7 +34,7 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
     world.nodes[1].as_mut().unwrap().up();
     let api = world.api();
     let agent = api.create_assignment().await;
-    let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(crate::node::Node::up).collect();
+    let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(Node::up).collect();
     let partitions = number("PARTITIONS", SHAPES.len());
     let storm = Storm::begin(&api, &agent, partitions * 40, 150, &chance);
     for shape in SHAPES.iter().cycle().take(partitions) {
@@ -49,9 +52,23 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
         println!("{shape:?}: back {:?} after the network was", cleared.elapsed());
         api.at(addresses.clone());
     }
+    api.at(vec![addresses[1].clone()]);
+    proxy.set(Weather::BlackHole);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    end_while_cut_off(world.nodes[0].take().unwrap());
+    proxy.set(Weather::Clear);
     storm.all_accepted(partitions * 40).await;
     let told = storm.end().await;
     let verdict = judge(&world, &api, &told, &[]).await;
     report("T14 partitions", "partitions", partitions, began, &verdict);
     verdict.pass(&world);
+}
+
+/// A node that is told to end while its database does not answer does not wait for it for ever.
+fn end_while_cut_off(mut node: Node) {
+    let told = Instant::now();
+    node.terminate();
+    let status = tokio::task::block_in_place(|| node.ended(END));
+    println!("told to end while it was cut off: {status:?} after {:?}", told.elapsed());
+    assert!(status.is_some_and(|status| status.success()), "told to end, after {:?}: {status:?}", told.elapsed());
 }

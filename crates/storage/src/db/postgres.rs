@@ -11,6 +11,7 @@ mod statement;
 mod trouble;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::{GenericClient as _, Object, Pool, Transaction};
 use tokio::sync::Semaphore;
@@ -28,6 +29,9 @@ use trouble::{lost, said};
 /// Holds a name until the transaction ends.
 pub(super) const TRY_ALONE: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
 pub(super) const ALONE: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 0))) AS held";
+
+/// How long a close waits for writes that are under way.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// An open database.
 pub(super) struct Postgres {
@@ -119,10 +123,12 @@ impl Postgres {
         Ok(())
     }
 
-    /// Lets every write that was asked for end, and closes the connections.
+    /// Lets every write that was asked for end, and closes the connections. A server that does not answer is not waited for long.
     pub(super) async fn close(&self) {
         self.slow.close();
-        self.writer.close().await;
+        if tokio::time::timeout(CLOSING, self.writer.close()).await.is_err() {
+            tracing::error!("the database does not answer: whether the last writes are in it, nobody knows");
+        }
         self.reads.pool.close();
     }
 }
