@@ -78,6 +78,7 @@ pub(crate) async fn start(
         pdf: PdfReader::new(std::env::current_exe()?),
         limits: Limits::default(),
         settings: engine::Settings { concurrency, ..engine::Settings::default() },
+        meters: engine::Meters::default(),
     });
     let app = App {
         db: db.clone(),
@@ -95,6 +96,7 @@ pub(crate) async fn start(
         requests_per_minute: 0,
         api: true,
         ready: Arc::new(AtomicBool::new(true)),
+        meters: server::Meters::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -18,6 +18,8 @@ use domain::limits::Limits;
 use serde::Deserialize;
 use storage::PostgresSettings;
 
+use crate::{logs, traces};
+
 /// The file that is read when nobody names one and it is there.
 const USUAL_FILE: &str = "errand.toml";
 
@@ -70,6 +72,12 @@ pub(crate) struct Config {
     pub(crate) defaults: Defaults,
     /// Section `[egress]`: what users' URLs may reach beside what is public.
     pub(crate) egress: egress::Allow,
+    /// Section `[log]`.
+    pub(crate) log: logs::Settings,
+    /// Where metrics are served, if anywhere.
+    pub(crate) metrics: Option<String>,
+    /// Where spans go, if anywhere: section `[traces]` and OpenTelemetry's variables.
+    pub(crate) traces: Option<traces::Settings>,
     /// Sections `[providers]`, `[models]`, `[models_default]`, and the vendors' variables.
     pub(crate) models: ModelSettings,
 }
@@ -111,6 +119,9 @@ struct File {
     sandboxes: SandboxesPart,
     browsing: BrowsingPart,
     egress: EgressPart,
+    log: logs::Settings,
+    metrics: MetricsPart,
+    traces: traces::Part,
     // Read again by `ModelSettings`, which knows what they may hold.
     #[serde(rename = "providers")]
     _providers: toml::Table,
@@ -186,6 +197,13 @@ struct EgressPart {
     allow: Vec<String>,
 }
 
+/// Where the numbers for Prometheus are shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MetricsPart {
+    listen: Option<String>,
+}
+
 impl Default for ServerPart {
     fn default() -> Self {
         let limits = server::Limits::default();
@@ -221,7 +239,7 @@ impl Place {
 }
 
 impl Config {
-    /// Reads everything. `env` is where variables without a flag come from: the vendors', and `ERRAND_EGRESS_ALLOW`.
+    /// Reads everything. `env` is where variables without a flag come from: the vendors', OpenTelemetry's, and Errand's own.
     pub(crate) fn load(
         place: &Place,
         listen: Option<String>,
@@ -273,6 +291,9 @@ impl Config {
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,
+            log: file.log,
+            metrics: env("ERRAND_METRICS_LISTEN").or(file.metrics.listen),
+            traces: file.traces.settle(name, env)?,
             models: ModelSettings::read(&table, name, env)?,
         })
     }
@@ -323,6 +344,10 @@ mod tests {
             ("[server]\ntls_key = \"a.pem\"", "server.tls_cert: not there"),
             ("[egress]\nallow = \"10.0.0.0/8\"", "egress.allow"),
             ("[egress]\ndeny = []", "egress"),
+            ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is no level"),
+            ("[log]\nformat = \"xml\"", "log.format"),
+            ("[metrics]\nlisten = 9464", "metrics.listen"),
+            ("[traces]\nendpoint = \"collector\"", "traces.endpoint"),
             ("[server]\npublic_url = \"errand.example.com\"", "server.public_url"),
             ("[server]\npublic_url = \"https://errand.example.com/v1\"", "server.public_url"),
             ("[server]\npublic_url = \"https://me@errand.example.com\"", "server.public_url"),

@@ -24,6 +24,8 @@ mod hints;
 mod keys;
 #[cfg(feature = "faults")]
 mod ledger;
+mod logs;
+mod meters;
 mod office;
 mod paint;
 mod restore;
@@ -34,6 +36,8 @@ mod signals;
 mod span;
 mod table;
 mod teams;
+mod telemetry;
+mod traces;
 mod transcript;
 mod webhooks;
 mod wire;

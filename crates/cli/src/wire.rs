@@ -31,6 +31,9 @@ use uuid::Uuid;
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
 use crate::keys;
+use crate::meters::Page;
+use crate::telemetry::Telemetry;
+use crate::traces::Exporter;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +48,8 @@ pub(crate) enum Role {
 
 /// How long webhooks that are on their way may take at the end. One that takes longer is sent again by whoever comes next.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(3);
+/// How long the last spans may take to reach their collector.
+const SPANS_GRACE: Duration = Duration::from_secs(3);
 /// How often the clock is compared.
 const SYNC: Duration = Duration::from_secs(10);
 /// Further away than this is worth a warning, in milliseconds.
@@ -60,12 +65,23 @@ pub(crate) struct House {
     pub(crate) new_key: Option<String>,
 }
 
+/// Where a server is reached.
+pub(crate) struct Doors {
+    /// The API.
+    pub(crate) api: TcpListener,
+    /// With TLS that ends here, or without.
+    pub(crate) tls: Option<Tls>,
+    /// The metrics, if they are shown.
+    pub(crate) metrics: Option<TcpListener>,
+}
+
 /// A server at work.
 pub(crate) struct Running {
     db: Db,
     engine: Option<Engine>,
     delivering: server::Delivering,
-    aside: [JoinHandle<()>; 2],
+    aside: Vec<JoinHandle<()>>,
+    exporter: Option<Arc<Exporter>>,
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -126,19 +142,27 @@ impl House {
         config: Config,
         role: Role,
         model: Arc<dyn Model>,
-        listener: TcpListener,
-        tls: Option<Tls>,
+        doors: Doors,
+        telemetry: &Telemetry,
     ) -> anyhow::Result<Running> {
         let Self { db, ambient, locks, server_key, .. } = self;
-        let egress = egress::Client::new(egress::Policy::new(config.egress).never(listener.local_addr()?))?;
+        let Doors { api: listener, tls, metrics } = doors;
+        let mut policy = egress::Policy::new(config.egress).never(listener.local_addr()?);
+        if let Some(metrics) = &metrics {
+            policy = policy.never(metrics.local_addr()?);
+        }
+        let egress = egress::Client::new(policy)?;
+        let Telemetry { meters, exporter, .. } = telemetry.clone();
         let workspaces = if db.is_shared() {
             let node = node_name(&config.data_dir, ambient.as_ref())?;
+            telemetry.name_node(&node);
             Workspaces::shared(config.sandboxes, config.quota, &node)
         } else {
             Workspaces::with_quota(config.sandboxes, config.quota)
         };
         let bell = Bell::default();
-        let aside = [
+        telemetry.set_clock(&ambient);
+        let mut aside = vec![
             tokio::spawn(keep_time(db.clone(), Arc::clone(&ambient))),
             tokio::spawn(hints::carry(db.clone(), bell.clone())),
         ];
@@ -153,6 +177,7 @@ impl House {
             pdf: PdfReader::new(own_program()?),
             limits: config.limits,
             settings: config.engine,
+            meters: meters.engine.clone(),
         };
         let engine = (role != Role::Api).then(|| Engine::start(parts));
         let ready = Arc::new(AtomicBool::new(true));
@@ -162,7 +187,16 @@ impl House {
             ambient: Arc::clone(&ambient),
             client: egress.clone(),
             key: server_key,
+            meters: meters.server.clone(),
         };
+        if let Some(listener) = metrics {
+            let page = Arc::new(Page::new(&meters, db.clone(), Arc::clone(&ambient)));
+            let show = move || {
+                let page = Arc::clone(&page);
+                async move { page.text().await }
+            };
+            aside.push(tokio::spawn(server::serve_metrics(listener, show)));
+        }
         let app = server::App {
             db: db.clone(),
             bell,
@@ -179,6 +213,7 @@ impl House {
             requests_per_minute: config.requests_per_minute,
             api: role != Role::Worker,
             ready: Arc::clone(&ready),
+            meters: meters.server,
         };
         let (stop, stopped) = oneshot::channel();
         let stopped = async move {
@@ -188,7 +223,7 @@ impl House {
         let door = Door { limits: config.connections, tls };
         let serving = tokio::spawn(server::serve(listener, app, door, stopped));
         let delivering = deliveries.start();
-        Ok(Running { db, engine, delivering, aside, ready, stop, serving, _locks: locks })
+        Ok(Running { db, engine, delivering, aside, exporter, ready, stop, serving, _locks: locks })
     }
 }
 
@@ -215,6 +250,11 @@ impl Running {
         }
         for task in self.aside {
             task.abort();
+        }
+        if let Some(exporter) = self.exporter {
+            // It waits for its own thread. Whatever is late is lost: nobody waits for a collector.
+            let flushed = tokio::task::spawn_blocking(move || exporter.flush(SPANS_GRACE));
+            let _ended = tokio::time::timeout(SPANS_GRACE, flushed).await;
         }
         self.db.close().await;
     }

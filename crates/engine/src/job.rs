@@ -18,13 +18,14 @@ use storage::bell::RunWatch;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
+use tracing::Instrument as _;
 
 use crate::files::{self, NotPlaced};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{leases, unreadable};
+use crate::{leases, span, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -42,7 +43,7 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
     let loaded = loop {
         match Job::load(shop, claimed.clone(), placed).await {
             Err(error) if error.passes() && shop.goes_on() => {
-                tracing::warn!(run = %claimed.lease.run, %error, "the run cannot be read now");
+                tracing::warn!(%error, "the run cannot be read now");
                 tokio::time::sleep(RETRY).await;
             }
             loaded => break loaded,
@@ -90,6 +91,7 @@ impl<'s> Job<'s> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let (run, due) = replay(shop, &claimed, &plan).await?;
+        span::enter_round(run.round());
         let (workspaces, lease) = (&shop.parts.workspaces, claimed.lease);
         let workspace = if sabotaged(Sabotage::FenceFiles) {
             workspaces.open(&claimed.sandbox)
@@ -122,7 +124,7 @@ impl<'s> Job<'s> {
                 && !self.shop.may_act(lease)
                 && !leases::renew_one(self.shop, lease).await
             {
-                tracing::warn!(run = %lease.run, "the lease cannot be renewed in time: its worker stops before the next step");
+                tracing::warn!("the lease cannot be renewed in time: its worker stops before the next step");
                 // It may be renewed all the same, and late: then nobody would have the run for as long as it holds.
                 return self.let_go().await;
             }
@@ -220,10 +222,12 @@ impl<'s> Job<'s> {
             call.await
         };
         let limited = tokio::time::timeout(Duration::from_millis(limit), calling);
-        let waited = wait(self.shop, run, &mut self.news, left, limited).await;
+        let span = span::tool(self.shop, call);
+        let waited = wait(self.shop, run, &mut self.news, left, limited).instrument(span.clone()).await;
         faults::point("tool.after");
         waited.map(|outcome| {
             let outcome = outcome.unwrap_or_else(|_late| timed_out(call, limit));
+            span::note(&span, &outcome);
             Event::ToolFinished { key: call.key, outcome }
         })
     }
@@ -272,7 +276,7 @@ impl<'s> Job<'s> {
     /// Decides on `events` and whatever is in the inbox, and commits them with all that follows. `due` is what there was to do; it stands
     /// unless the events change it.
     async fn commit(&mut self, events: Vec<Event>, due: Effect) -> Result<Going, StoreError> {
-        let asked_before = self.run.pending_request().map(|request| request.id);
+        let (asked_before, round_before) = (self.run.pending_request().map(|request| request.id), self.run.round());
         let (mut next, mut all, mut taken) = (due, vec![], vec![]);
         let mut events = events;
         loop {
@@ -283,7 +287,10 @@ impl<'s> Job<'s> {
             let now = self.shop.now();
             let (step, refused) = self.run.advance(now, events);
             for refused in refused {
-                tracing::debug!(run = %self.claimed.lease.run, %refused, "left out");
+                tracing::debug!(%refused, "left out");
+            }
+            if self.run.round() != round_before {
+                span::enter_round(self.run.round());
             }
             all.extend(step.events);
             next = step.next.unwrap_or(next);
@@ -317,6 +324,7 @@ impl<'s> Job<'s> {
             match write(self.shop, &commit).await? {
                 Committed::Done { tail, due_again } => {
                     faults::point("job.committed");
+                    span::ended(self.shop, &commit, Some(&self.plan), round_before, self.run.round());
                     if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                         let told =
@@ -340,7 +348,8 @@ impl<'s> Job<'s> {
                     self.make_way(&mut all, &taken).await?;
                 }
                 Committed::Lost => {
-                    tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
+                    self.shop.parts.meters.lease_lost();
+                    tracing::warn!("lease lost: nothing was written, its worker stops");
                     return Ok(Going::LetGo);
                 }
             }
@@ -436,7 +445,7 @@ pub(crate) async fn write(shop: &Shop, commit: &Arc<Commit>) -> Result<Committed
         let (step, asked) = (Arc::clone(commit), shop.parts.ambient.steady_ms());
         match shop.parts.db.write(async move |tx| runs::commit(tx, &step, again).await).await {
             Err(error) if error.passes() && shop.goes_on() => {
-                tracing::warn!(run = %commit.lease.run, %error, "a step cannot be committed now");
+                tracing::warn!(%error, "a step cannot be committed now");
                 again |= matches!(error, StoreError::InDoubt(_));
                 tokio::time::sleep(RETRY).await;
             }

@@ -12,11 +12,13 @@ mod claims;
 mod files;
 mod job;
 mod leases;
+mod meters;
 mod pace;
 mod plan;
 mod probation;
 mod reaper;
 mod shop;
+mod span;
 mod unreadable;
 mod wait;
 
@@ -33,6 +35,7 @@ use serde::Deserialize;
 use storage::{Bell, Db};
 use tokio::task::JoinHandle;
 
+pub use crate::meters::Meters;
 use crate::pace::{Pace, Said};
 use crate::shop::{Shop, lock};
 
@@ -56,6 +59,8 @@ pub struct Parts {
     pub limits: Limits,
     /// How this process works.
     pub settings: Settings,
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// How this process works: section `[engine]` of `errand.toml`.

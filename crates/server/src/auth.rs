@@ -16,6 +16,8 @@ use axum::response::{IntoResponse, Response};
 use domain::api_keys::{ApiKey, Scope};
 use domain::{ApiKeyId, TeamId, Timestamp, api_keys as keys};
 use storage::{Db, api_keys};
+use tracing::field::display;
+use tracing::{Instrument as _, Span};
 
 use crate::Shared;
 use crate::errors::ApiError;
@@ -107,6 +109,8 @@ pub(crate) async fn authenticate(
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(ApiError::InvalidToken("This API key has expired."));
     }
+    let span = Span::current();
+    span.record("team", display(key.team)).record("key", display(key.id));
     let count = shared.rates.count(&shared.app.db, &key, now).await;
     let mut response = if let Some(refusal) = count.refusal() {
         refusal.into_response()
@@ -140,11 +144,12 @@ impl Shared {
 
 /// Beside the request: a full disk must not keep anybody from reading.
 fn note_use(db: Db, id: ApiKeyId, now: Timestamp) {
-    tokio::spawn(async move {
+    let noting = async move {
         if let Err(error) = db.write(async move |tx| api_keys::used(tx, id, now).await).await {
             tracing::debug!(%error, key = %id, "it is not noted that a key was used");
         }
-    });
+    };
+    tokio::spawn(noting.in_current_span());
 }
 
 impl<R: Right, S: Sync> FromRequestParts<S> for Caller<R> {

@@ -16,6 +16,8 @@ use domain::audit::{self, Hash, Who};
 use serde::Serialize;
 use storage::answers::{self, Answer, Known, Once};
 use storage::{Tx, work};
+use tracing::field::display;
+use tracing::{Instrument as _, Span};
 
 use crate::Shared;
 use crate::auth::{Caller, Right};
@@ -93,7 +95,7 @@ impl Shared {
         let under_way = change.once.as_ref().map(|once| self.under_way.begin(once)).transpose()?;
         let (db, bell) = (self.app.db.clone(), self.app.bell.clone());
         let now = self.app.ambient.now();
-        let written = tokio::spawn(async move {
+        let writing = async move {
             let _until_it_is_answered = under_way;
             let written = db.write(async move |tx: &mut Tx<'_>| {
                 if let Some(run) = run {
@@ -123,9 +125,14 @@ impl Shared {
             }
             faults::point("api.rung");
             Ok(written)
-        });
-        let written = written.await.unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))));
+        };
+        let written = tokio::spawn(writing.in_current_span())
+            .await
+            .unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))));
         let (answer, replayed) = written?;
+        if let Some(run) = run.filter(|_| !replayed) {
+            Span::current().record("run", display(run));
+        }
         respond(answer, replayed)
     }
 

@@ -27,6 +27,8 @@ mod health;
 mod human_requests;
 mod limits;
 mod messages;
+mod meters;
+mod metrics;
 mod openapi;
 mod operations;
 mod path;
@@ -55,6 +57,8 @@ use tokio::sync::{Semaphore, watch};
 
 pub use crate::documentation::{older_openapi_document, openapi_document};
 pub use crate::limits::{Limits, raise_open_files};
+pub use crate::meters::Meters;
+pub use crate::metrics::serve_metrics;
 pub use crate::rates::REQUESTS_PER_MINUTE;
 pub use crate::tls::Tls;
 pub use crate::upload_urls::UploadUrls;
@@ -86,6 +90,8 @@ pub struct App {
     pub api: bool,
     /// Whether `/readyz` answers 200. [`serve`] clears it when it is told to stop.
     pub ready: Arc<AtomicBool>,
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// The whole API as a router, for tests and for other listeners. Event streams then end only with their runs.

@@ -22,6 +22,7 @@ pub mod holds;
 pub mod human_requests;
 mod ids;
 pub mod journal;
+pub mod load;
 pub mod rates;
 pub mod runs;
 #[doc(hidden)]

@@ -7,8 +7,8 @@ use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
 use crate::{
-    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, rates, runs, sabotage, sandboxes,
-    settings, teams, webhooks, work,
+    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, load, rates, runs, sabotage,
+    sandboxes, settings, teams, webhooks, work,
 };
 
 #[tokio::test]
@@ -34,6 +34,7 @@ async fn fits(db: &Db) {
         ("health", health::SQL),
         ("human_requests", human_requests::SQL),
         ("journal", journal::SQL),
+        ("load", load::SQL),
         ("rates", rates::SQL),
         ("runs", runs::SQL),
         ("sabotage", sabotage::SQL),

@@ -20,6 +20,10 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod nodes;
 #[cfg(test)]
 mod office;
@@ -29,3 +33,5 @@ mod restore;
 mod serve;
 #[cfg(test)]
 mod slow_http;
+#[cfg(test)]
+mod traces;

@@ -149,6 +149,7 @@ impl House {
             pdf: PdfReader::new("no-pdf-here".into()),
             limits,
             settings,
+            meters: engine::Meters::default(),
         })
     }
 

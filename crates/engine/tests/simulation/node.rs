@@ -99,6 +99,7 @@ impl Sim {
             pdf: PdfReader::new("no-pdf-here".into()),
             limits: self.plan.limits.clone(),
             settings: self.plan.settings.clone(),
+            meters: engine::Meters::default(),
         };
         drop(state);
         let engine = Engine::start(parts);

@@ -104,6 +104,7 @@ impl House {
             requests_per_minute: 0,
             api: true,
             ready: Arc::new(AtomicBool::new(true)),
+            meters: server::Meters::default(),
         };
         let mut house =
             Self { router: server::router(app.clone()), app, ambient, team: TeamId(uuid::Uuid::nil()), folder };

@@ -25,6 +25,7 @@ fn deliver(house: &House) -> Delivering {
         ambient: house.ambient.clone(),
         client: house.app.egress.clone(),
         key: SERVER_KEY,
+        meters: server::Meters::default(),
     }
     .start()
 }

@@ -42,6 +42,7 @@ mod inbox;
 mod journal;
 mod keys;
 mod lists;
+mod load;
 mod people;
 mod pooled;
 mod postgres;
