@@ -91,6 +91,19 @@ impl Providers {
         if all.is_empty() { "no model".to_owned() } else { all.join("; ") }
     }
 
+    /// What an answer says that came in these chunks from whoever serves the model of `request`. Nobody is asked; where a chunk ends means
+    /// nothing.
+    ///
+    /// # Errors
+    /// As for a turn that is answered so.
+    pub fn read<'c>(
+        &self,
+        request: &TurnRequest<'_>,
+        chunks: impl IntoIterator<Item = &'c [u8]>,
+    ) -> Result<Answer, ModelFailure> {
+        call::read(self.settings.defaults.max_answer_bytes, &self.route(request.model)?, request, chunks)
+    }
+
     async fn ask(&self, request: TurnRequest<'_>) -> Result<Answer, ModelFailure> {
         let mut failed = match self.ask_one(&request).await {
             Ok(answer) => return Ok(answer),

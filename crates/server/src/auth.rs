@@ -2,7 +2,7 @@
 //!
 //! [`authenticate`] is a layer before all of the API, so that nothing about a request is judged before its key. [`Caller`] is what handlers get
 //! of it: the only source of a [`TeamId`], without which no query can be asked. It names the right that the handler needs, so that none can be
-//! written without one. How many requests a key may make is counted in `rates.rs`.
+//! written without one. How many requests a key may make is counted in `rates.rs`, how many keys may be guessed in `strangers.rs`.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -124,8 +124,15 @@ pub(crate) async fn authenticate(
 
 impl Shared {
     async fn find_key(&self, hash: [u8; 32], now: Timestamp) -> Result<Arc<ApiKey>, ApiError> {
+        if !self.strangers.may_look(&hash, now) {
+            return Err(ApiError::TooManyStrangers);
+        }
         let found = self.app.db.read::<_, ApiError, _>(async |tx| Ok(api_keys::find(tx, hash).await?)).await?;
-        let key = found.ok_or(ApiError::InvalidToken("This API key is unknown or was revoked."))?;
+        let Some(key) = found else {
+            self.strangers.missed(&hash);
+            return Err(ApiError::InvalidToken("This API key is unknown or was revoked."));
+        };
+        self.strangers.found(hash);
         if key.last_used_at.is_none_or(|noted| now.ms_since(noted) >= NOTED_EVERY_MS) {
             note_use(self.app.db.clone(), key.id, now);
         }

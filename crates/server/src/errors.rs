@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
         /// Until the next minute, in seconds.
         wait: u64,
     },
+    /// So many unknown keys were looked for in this second that this one is not.
+    TooManyStrangers,
     /// A request with this `Idempotency-Key` is being done.
     IdempotencyKeyInUse,
     /// The `Idempotency-Key` was sent with another body before.
@@ -102,7 +104,7 @@ impl ApiError {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
             Self::InvalidUploadUrl(_) => (StatusCode::FORBIDDEN, "invalid_upload_url"),
-            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::RateLimited { .. } | Self::TooManyStrangers => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -160,6 +162,9 @@ impl ApiError {
             Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
             Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
             Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",
+            Self::TooManyStrangers => {
+                "The server is being asked for many keys that it does not know, and did not look for this one. Try again after a second."
+            }
             Self::NoHttp => "This is not a valid HTTP/1.1 request.",
             Self::TooManyConnections => "Too many connections are open at this moment. Try again after a second.",
             Self::IdempotencyKeyInUse => "A request with this Idempotency-Key is being done. Ask again in a moment.",
@@ -207,6 +212,7 @@ impl ApiError {
             Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, (*wait).into())),
             Self::Busy
             | Self::TooManyConnections
+            | Self::TooManyStrangers
             | Self::IdempotencyKeyInUse
             | Self::Store(
                 StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),

@@ -38,6 +38,7 @@ mod rates;
 mod router;
 mod runs;
 mod sandboxes;
+mod strangers;
 mod tls;
 mod upload_urls;
 mod uploads;
@@ -99,12 +100,12 @@ pub struct App {
 
 /// The whole API as a router, for tests and for other listeners. Event streams then end only with their runs.
 pub fn router(app: App) -> Router {
-    router::routes(Shared::new(app, Limits::default()))
+    router::routes(Shared::new(app, Limits::default(), false))
 }
 
 /// Serves until `shutdown` is over, then ends event streams, lets other requests finish for up to [`DRAIN`], and returns.
 pub async fn serve(listener: TcpListener, app: App, door: Door, shutdown: impl Future<Output = ()>) {
-    let shared = Shared::new(app, door.limits.within_open_files());
+    let shared = Shared::new(app, door.limits.within_open_files(), door.tls.is_some());
     let mut closing = shared.closing.subscribe();
     let told_to_stop = async {
         shutdown.await;
@@ -138,6 +139,8 @@ pub struct Door {
 struct Shared {
     app: App,
     limits: Limits,
+    /// Whether TLS ends here.
+    secure: bool,
     /// Becomes true when the server is told to stop.
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
@@ -145,23 +148,26 @@ struct Shared {
     /// The same of files that come by upload URLs: see `upload_urls.rs`.
     streams: Arc<Semaphore>,
     known_keys: auth::KnownKeys,
+    strangers: strangers::Strangers,
     rates: rates::Rates,
     under_way: change::UnderWay,
     request_ids: edge::RequestIds,
 }
 
 impl Shared {
-    fn new(app: App, limits: Limits) -> Arc<Self> {
+    fn new(app: App, limits: Limits, secure: bool) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(uploads::PLACES));
         let request_ids = edge::RequestIds::new(app.ambient.as_ref());
         let rates = rates::Rates::new(app.requests_per_minute);
         Arc::new(Self {
             app,
             limits,
+            secure,
             closing: watch::Sender::new(false),
             uploads,
             streams: Arc::new(Semaphore::new(upload_urls::PLACES)),
             known_keys: auth::KnownKeys::default(),
+            strangers: strangers::Strangers::default(),
             rates,
             under_way: change::UnderWay::default(),
             request_ids,

@@ -45,7 +45,8 @@ pub(crate) const LONGEST: Duration = Duration::from_mins(50);
 pub struct UploadUrls {
     /// What their tokens are sealed with.
     pub seal: Seal,
-    /// The server's origin as its clients see it, such as `https://errand.example.com`. Without it, it is what the request was sent to.
+    /// The server's origin as its clients see it, such as `https://errand.example.com`. Without it, it is what the request was sent to, by `https` if
+    /// TLS ends at this server. What a proxy before it spoke is not asked: a header of whoever sends would say so.
     pub public_url: Option<String>,
     /// How long they are good for.
     pub lifetime: Duration,
@@ -66,7 +67,7 @@ pub(crate) async fn create(
     let path = SandboxPath::parse_file(&asked.path).map_err(bad_path)?;
     let origin = match &urls.public_url {
         Some(url) => url.clone(),
-        None => origin(&uri, &headers)?,
+        None => format!("{}://{}", if shared.secure { "https" } else { "http" }, host(&uri, &headers)?),
     };
     let (team, key, now) = (change.caller.team, change.caller.key, shared.app.ambient.now());
     let lifetime = u64::try_from(urls.lifetime.as_millis()).unwrap_or(u64::MAX);
@@ -172,8 +173,8 @@ impl Shared {
     }
 }
 
-/// Where the request was sent to, if that can be an origin.
-fn origin(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
+/// Where the request was sent to, if that can be a host.
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     const WANTED: &str = "The header Host: expected the server's name as clients reach it, perhaps with a port.";
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -187,7 +188,7 @@ fn origin(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     let read = |host: &str| host.parse().is_ok_and(|read: Authority| whole(&read) == host.len());
     let host = host.filter(|host| host.len() <= 255 && host.bytes().all(plain) && read(host));
     let host = host.ok_or_else(|| ApiError::InvalidRequest(WANTED.into()))?;
-    Ok(format!("http://{host}"))
+    Ok(host.to_owned())
 }
 
 /// Takes the whole body, a piece at a time.

@@ -27,6 +27,8 @@ mod master_key;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod office;
 #[cfg(test)]
 mod restore;

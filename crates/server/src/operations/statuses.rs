@@ -78,7 +78,7 @@ pub(crate) const STATUSES: [Status; 17] = [
     },
     Status {
         code: 429,
-        text: "The key made as many requests this minute as it may.",
+        text: "The key made as many requests this minute as it may; or so many unknown keys are being tried that a key which this server has not seen was not looked for.",
         errors: &["rate_limited"],
         headers: &["retry-after"],
     },

@@ -320,6 +320,7 @@ fn judge(method: &str, path: &str, answer: &Answer) {
         let hint = "list it in crates/server/src/operations.rs";
         assert!(OWN.declares(method, &template, answer.status), "{method} {template}, {}: {hint}", answer.status);
         known_code(&method.to_lowercase(), &template, answer);
+        known_kind(&method.to_lowercase(), &template, answer);
     }
     if unpublished && answer.status < 400 {
         // The file of an extension may be JSON as well, and is nobody's business.
@@ -334,10 +335,20 @@ fn judge(method: &str, path: &str, answer: &Answer) {
     Contract::load().check_response(method, &template, answer.status, &answer.json()).expect("a published answer");
 }
 
+static DOCUMENT: LazyLock<Value> = LazyLock::new(server::openapi_document);
+
+/// The media type must be one that the document lists for the status.
+#[track_caller]
+fn known_kind(method: &str, template: &str, answer: &Answer) {
+    let kinds = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["content"];
+    let sent = answer.header("content-type").unwrap_or_default();
+    let kind = sent.split(';').next().unwrap_or_default();
+    assert!(kinds["*/*"].is_object() || kinds[kind].is_object(), "{method} {template}, {}: {sent}", answer.status);
+}
+
 /// The code of an error must be one that the document lists for its status.
 #[track_caller]
 fn known_code(method: &str, template: &str, answer: &Answer) {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(server::openapi_document);
     if answer.status >= 400 {
         let codes = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["x-errand-codes"];
         let code = &answer.json()["error"];
