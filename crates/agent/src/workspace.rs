@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod beneath;
+mod claims;
 mod files;
 mod incoming;
 mod quota;
@@ -25,6 +26,7 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 use crate::models::Pictures;
+use claims::{CLAIMS, Claim};
 pub use quota::Quota;
 
 /// Most entries that one listing returns.
@@ -57,6 +59,8 @@ struct Shared {
 pub struct Workspace {
     shared: Arc<Shared>,
     id: String,
+    /// A worker writes by the right of its claim, people by their own.
+    claim: Option<Claim>,
 }
 
 impl Workspaces {
@@ -69,7 +73,9 @@ impl Workspaces {
     /// As [`Self::new`], with the operator's own quota for each sandbox.
     pub fn with_quota(root: PathBuf, quota: Quota) -> Self {
         // What cannot be removed only takes space: writing never reuses a name that exists.
-        let _ = std::fs::remove_dir_all(root.join(INCOMING));
+        for folder in [INCOMING, CLAIMS] {
+            let _ = std::fs::remove_dir_all(root.join(folder));
+        }
         Self::over(root, quota, INCOMING.to_owned())
     }
 
@@ -89,7 +95,7 @@ impl Workspaces {
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned() }
+        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), claim: None }
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
@@ -97,6 +103,7 @@ impl Workspaces {
         let sandbox = self.open(sandbox_id);
         let _turn = sandbox.turn();
         sandbox.checked_id()?;
+        self.shared.remove_claims(sandbox_id).map_err(|error| io_error(&"the sandbox", &error))?;
         match self.shared.folder().and_then(|root| root.remove_dir_all(sandbox_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&"the sandbox", &error)),
             _ => Ok(()),
@@ -166,8 +173,7 @@ impl Workspace {
         self.checked_id()?;
         check_size(path, bytes.len() as u64)?;
         self.place(path, bytes.len() as u64, |folder, name| {
-            let incoming = self.shared.make(&self.shared.incoming_folder)?;
-            beneath::replace(&incoming, &self.shared.temporary(), folder, name, bytes)
+            beneath::replace(&self.incoming()?, &self.shared.temporary(), folder, name, bytes)
         })
     }
 

@@ -50,7 +50,11 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
         }
     };
     let outcome = match loaded {
-        Ok((job, due)) => job.work(due).await,
+        Ok((mut job, due)) => {
+            let outcome = job.work(due).await;
+            job.leave();
+            outcome
+        }
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
     };
@@ -64,6 +68,8 @@ struct Job<'s> {
     claimed: Claimed,
     plan: Arc<Plan>,
     workspace: Workspace,
+    /// Whether it has taken the files from earlier workers.
+    entered: bool,
     tools: Toolbox,
     run: Run,
     news: RunWatch,
@@ -86,15 +92,20 @@ impl<'s> Job<'s> {
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let (run, due) = replay(shop, &claimed, &plan).await?;
         span::enter_round(run.round());
-        let workspace = shop.parts.workspaces.open(&claimed.sandbox);
+        let (workspaces, lease) = (&shop.parts.workspaces, claimed.lease);
+        let workspace = if sabotaged(Sabotage::FenceFiles) {
+            workspaces.open(&claimed.sandbox)
+        } else {
+            workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim)
+        };
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((
-            Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None },
+            Self { shop, claimed, plan, workspace, entered: false, tools, run, news, placed, early: None },
             due.unwrap_or(Effect::Wait),
         ))
     }
 
-    async fn work(mut self, due: Effect) -> Result<(), StoreError> {
+    async fn work(&mut self, due: Effect) -> Result<(), StoreError> {
         faults::point("job.loaded");
         let (mut events, mut due) = (self.notes(), due);
         loop {
@@ -103,6 +114,9 @@ impl<'s> Job<'s> {
             let ends = !self.placed || self.shop.pace.now() != Pace::Work;
             if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
+            }
+            if matches!(&next, Effect::CallTool(call) if tools::uses_files(&call.name)) {
+                self.enter().await;
             }
             // Nothing leaves under a lease that may be over before it arrives. Whoever claims the run next finds it due as it is.
             let lease = self.claimed.lease;
@@ -139,6 +153,7 @@ impl<'s> Job<'s> {
         let plan = Arc::clone(&self.plan);
         // Once the model has answered, the files are its to change.
         if !plan.files.is_empty() && !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })) {
+            self.enter().await;
             let (lease, left) = (self.claimed.lease, self.run.wall_left_ms(self.shop.now()));
             let placing = files::place(self.shop, lease, &plan.files, &self.workspace);
             match wait(self.shop, lease.run, &mut self.news, left, placing).await {
@@ -172,6 +187,25 @@ impl<'s> Job<'s> {
             Ok(answer) => Event::Replied { turn, reply: self.reply(answer) },
             Err(failure) => Event::TurnFailed { turn, failure, spread_permille: self.shop.parts.ambient.permille() },
         })
+    }
+
+    /// What is still being written does not arrive any more. Nobody waits for that.
+    fn leave(self) {
+        if self.entered {
+            tokio::task::spawn_blocking(move || self.workspace.leave());
+        }
+    }
+
+    /// Takes the files from earlier workers, before the first use of them. Whoever calls this looks afterwards whether the lease still holds.
+    async fn enter(&mut self) {
+        if !std::mem::replace(&mut self.entered, true) {
+            let workspace = self.workspace.clone();
+            let entered = tokio::task::spawn_blocking(move || workspace.enter()).await;
+            if let Ok(Err(error)) = entered {
+                // Every write of this worker fails now, and its model hears of it.
+                tracing::error!(%error, "the files of a run cannot be taken over");
+            }
+        }
     }
 
     async fn use_tool(&mut self, call: &ToolCall) -> Waited<Event> {

@@ -84,7 +84,7 @@ impl Default for Settings {
 }
 
 /// How long letting go may take once the grace is over: a database that does not answer by then is told nothing more.
-const LETTING_GO: Duration = Duration::from_secs(5);
+pub const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
 pub struct Engine {
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
-    /// released too; a model turn is then asked for again by whoever claims the run next. Takes five seconds more than `grace` at most: if the
+    /// released too; a model turn is then asked for again by whoever claims the run next. Takes [`LETTING_GO`] more than `grace` at most: if the
     /// database does not answer, leases are left to run out.
     pub async fn drain(mut self, grace: Duration) {
         faults::point("drain.begun");

@@ -67,6 +67,8 @@ pub enum Sabotage {
     FenceJournal,
     /// A worker that lost its lease renews its successor's and thinks that it holds it.
     FenceRenew,
+    /// A worker that lost its lease may write files.
+    FenceFiles,
     /// A worker that lost its lease lets go of its successor's.
     FenceRelease,
     /// A worker that ends in good order keeps its leases.
@@ -87,11 +89,12 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
         Self::FenceRelease,
+        Self::FenceFiles,
         Self::KeepLeases,
         Self::ResultBeforeIntent,
         Self::OutboxOutside,
@@ -108,6 +111,7 @@ impl Sabotage {
             Self::FenceJournal => "fence-journal",
             Self::FenceRenew => "fence-renew",
             Self::FenceRelease => "fence-release",
+            Self::FenceFiles => "fence-files",
             Self::KeepLeases => "keep-leases",
             Self::ResultBeforeIntent => "result-before-intent",
             Self::OutboxOutside => "outbox-outside",

@@ -33,7 +33,7 @@ impl Workspace {
     pub fn begin(&self, path: &SandboxPath, most: u64) -> Result<Incoming, FileError> {
         let failed = |error: io::Error| io_error(path, &error);
         let room = self.room(path)?;
-        let folder = self.shared.make(&self.shared.incoming_folder).map_err(failed)?;
+        let folder = self.incoming().map_err(failed)?;
         let temporary = self.shared.temporary();
         let file = folder.open_with(&temporary, OpenOptions::new().write(true).create_new(true)).map_err(failed)?;
         let (workspace, path) = (self.clone(), path.clone());
