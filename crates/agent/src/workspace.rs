@@ -59,6 +59,8 @@ struct Shared {
 pub struct Workspace {
     shared: Arc<Shared>,
     id: String,
+    /// What it may hold at most because of what else its team has.
+    within: Option<u64>,
     /// A worker writes by the right of its claim, people by their own.
     claim: Option<Claim>,
 }
@@ -95,7 +97,12 @@ impl Workspaces {
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), claim: None }
+        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), within: None, claim: None }
+    }
+
+    /// What sandboxes and teams may hold.
+    pub fn quota(&self) -> Quota {
+        self.shared.quota
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
@@ -112,6 +119,12 @@ impl Workspaces {
 }
 
 impl Workspace {
+    /// The same files, of which there may be no more than so many bytes: the rest of what their team may have is taken up elsewhere.
+    #[must_use]
+    pub fn within(self, bytes: u64) -> Self {
+        Self { within: Some(bytes), ..self }
+    }
+
     /// The files and folders directly in a folder, by name, at most [`LIST_MAX`]. Links and devices are left out: nothing can be done
     /// with them.
     pub fn list(&self, path: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
@@ -120,6 +133,12 @@ impl Workspace {
             None if path.names().is_empty() => Ok(vec![]),
             None => Err(FileError::NotFound(path.to_string())),
         }
+    }
+
+    /// How many bytes its files have, by their apparent size. Of one with more entries than it may have, at least so many.
+    pub fn used(&self) -> Result<u64, FileError> {
+        let Some(home) = self.home()? else { return Ok(0) };
+        self.shared.quota.used(&home).map_err(|error| io_error(&"the sandbox", &error))
     }
 
     /// A file's bytes, at most [`FILE_MAX`].
@@ -190,7 +209,18 @@ impl Workspace {
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
         let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
         let new_names = missing.len() + usize::from(replaced.is_none());
-        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), size).map_err(failed)??;
+        let (quota, was) = (self.shared.quota, replaced.unwrap_or(0));
+        quota.check(&home, new_names, was, size).map_err(failed)??;
+        if let Some(within) = self.within
+            && size > was
+            && quota.used(&home).map_err(failed)?.saturating_sub(was).saturating_add(size) > within
+        {
+            let text = format!(
+                "its team's files may have {} bytes in all, of which {within} are left for this sandbox",
+                quota.team_bytes
+            );
+            return Err(FileError::Quota(text));
+        }
         let folder = beneath::make(nearest, missing, path)?;
         put(&folder, name).map_err(failed)
     }

@@ -350,7 +350,7 @@ fn a_file_has_a_largest_size_to_read_and_to_write() {
 #[test]
 fn a_sandbox_holds_so_many_files_and_bytes_and_no_more() {
     // `in` and `in/a.csv` are there: two names, six bytes.
-    let place = Place::with_quota(Quota { entries: 4, bytes: 20 });
+    let place = Place::with_quota(Quota { entries: 4, bytes: 20, ..Quota::default() });
     let workspace = place.open();
     assert!(
         matches!(workspace.write(&file("b/c/d"), b""), Err(FileError::Quota(_))),

@@ -80,9 +80,12 @@ pub(crate) async fn start(
         settings: engine::Settings { concurrency, ..engine::Settings::default() },
         meters: engine::Meters::default(),
     });
+    let master = domain::master_key::MasterKey::draw(ambient.as_ref());
     let app = App {
         db: db.clone(),
         bell,
+        // Nothing that a bench does is secret.
+        keyring: storage::master_keys::Keyring { master, ambient: Arc::clone(&ambient) },
         ambient,
         files: Arc::new(NoFiles),
         upload_urls: server::UploadUrls {
@@ -170,6 +173,14 @@ impl Files for NoFiles {
 
     fn remove(&self, _: &str, _: &SandboxPath) -> Result<(), FileError> {
         Self::refused()
+    }
+
+    fn used(&self, _: &str) -> Result<u64, FileError> {
+        Self::refused()
+    }
+
+    fn team_bytes(&self) -> u64 {
+        0
     }
 
     fn begin(&self, _: &str, _: &SandboxPath, _: u64) -> Result<Box<dyn Incoming>, FileError> {

@@ -18,6 +18,7 @@ use domain::limits::Limits;
 use serde::Deserialize;
 use storage::PostgresSettings;
 
+use crate::master_key::at_hand;
 use crate::{logs, traces};
 
 /// The file that is read when nobody names one and it is there.
@@ -32,6 +33,9 @@ pub(crate) struct Place {
     /// Another place for the database: sqlite:PATH, or postgres://… for many nodes. Without it, errand.db in the data folder.
     #[arg(long, global = true, env = "ERRAND_DATABASE_URL", value_name = "URL")]
     database_url: Option<String>,
+    /// The file with the key that secrets are sealed with [default on SQLite: master.key in the data folder, made at the first start]
+    #[arg(long, global = true, env = "ERRAND_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
     /// The settings [default: ./errand.toml if it is there]
     #[arg(long, global = true, env = "ERRAND_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is.
     pub(crate) database: Database,
+    /// What secrets are sealed with.
+    pub(crate) master_key: at_hand::Place,
     /// The folder of the sandboxes.
     pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
@@ -137,6 +143,7 @@ struct ServerPart {
     listen: String,
     data_dir: PathBuf,
     database_url: Option<String>,
+    master_key_file: Option<PathBuf>,
     public_url: Option<String>,
     grace_secs: u64,
     requests_per_minute: u32,
@@ -169,6 +176,7 @@ struct SandboxesPart {
     folder: Option<PathBuf>,
     entries: usize,
     bytes: u64,
+    team_bytes: u64,
     /// An hour: time for a person to choose a file, not for a URL to be found in a mail next week.
     upload_url_secs: u64,
     /// As much as a sandbox holds, which is the limit below it.
@@ -177,8 +185,8 @@ struct SandboxesPart {
 
 impl Default for SandboxesPart {
     fn default() -> Self {
-        let Quota { entries, bytes } = Quota::default();
-        Self { folder: None, entries, bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
+        let Quota { entries, bytes, team_bytes } = Quota::default();
+        Self { folder: None, entries, bytes, team_bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
     }
 }
 
@@ -211,6 +219,7 @@ impl Default for ServerPart {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: "errand-data".into(),
             database_url: None,
+            master_key_file: None,
             public_url: None,
             grace_secs: 20,
             requests_per_minute: server::REQUESTS_PER_MINUTE,
@@ -234,7 +243,7 @@ impl Place {
     /// Everything in one folder, whatever variables and file say; other settings as usual.
     pub(crate) fn in_folder(folder: &Path, config: Option<String>) -> Self {
         let database_url = Some(format!("sqlite:{}", folder.join("errand.db").display()));
-        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into) }
+        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into), master_key_file: None }
     }
 }
 
@@ -271,6 +280,12 @@ impl Config {
             Some(url) => check::database(url, file.database.connections, file.database.transaction_pooler, name)?,
             None => Database::Sqlite(data_dir.join("errand.db")),
         };
+        let named = place.master_key_file.clone().filter(|file| !file.as_os_str().is_empty());
+        let master_key =
+            match check::master_key(env("ERRAND_MASTER_KEY").as_deref(), named, file.server.master_key_file)? {
+                Some(place) => place,
+                None => at_hand::Place::Own(data_dir.join(at_hand::FILE)),
+            };
         let browsing = file.browsing;
         let tls = check::tls(file.server.tls_cert, file.server.tls_key, name)?;
         Ok(Self {
@@ -278,6 +293,7 @@ impl Config {
             sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
             data_dir,
             database,
+            master_key,
             grace: Duration::from_secs(file.server.grace_secs),
             public_url: file.server.public_url.map(|url| check::public_url(&url, name)).transpose()?,
             upload_url_lifetime: check::upload_url_lifetime(file.sandboxes.upload_url_secs, name)?,
@@ -287,7 +303,11 @@ impl Config {
             tls,
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
-            quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
+            quota: Quota {
+                entries: file.sandboxes.entries,
+                bytes: file.sandboxes.bytes,
+                team_bytes: file.sandboxes.team_bytes,
+            },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,

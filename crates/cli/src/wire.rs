@@ -1,6 +1,6 @@
 //! Where the rooms meet: a database, an engine and a server in one process, for [`crate::serve`] and [`crate::demo`].
 //!
-//! The order of opening is the order of refusing: folder, locks, database, schema, keys. Nothing moves before all of them are there.
+//! The order of opening is the order of refusing: folder, locks, database, schema, master key, API keys. Nothing moves before all of them are there.
 
 use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
@@ -22,6 +22,7 @@ use domain::{Ambient, ApiKeyId, TeamId, Timestamp, audit};
 use engine::Engine;
 use serde_json::{Value, json};
 use server::{Door, Tls};
+use storage::master_keys::Keyring;
 use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, settings, teams, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
 use crate::keys;
+use crate::master_key::at_hand;
 use crate::meters::Page;
 use crate::telemetry::Telemetry;
 use crate::traces::Exporter;
@@ -60,6 +62,7 @@ pub(crate) struct House {
     db: Db,
     ambient: Arc<SystemAmbient>,
     locks: Vec<DataLock>,
+    keyring: Keyring,
     server_key: [u8; 32],
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
@@ -97,6 +100,7 @@ impl House {
         if let Some(Err(weak)) = own_key.map(api_keys::check_own) {
             anyhow::bail!("ERRAND_API_KEY: {weak}");
         }
+        at_hand::refuse_none(config)?;
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
         open_sandboxes(config)?;
@@ -105,6 +109,9 @@ impl House {
         faults::point("start.opened");
         db.migrate(MIGRATIONS, now.0).await.with_context(|| config.database.to_string())?;
         faults::point("start.migrated");
+        // Before anything moves: a node with a wrong key must not begin.
+        let keyring = at_hand::found(config, &db, Arc::clone(&ambient) as Arc<dyn Ambient>).await?;
+        at_hand::seal_clear(&db, &keyring).await?;
         if !db.is_shared() {
             // The locks are ours, so whoever held these claims is gone.
             db.write(async move |tx| {
@@ -124,11 +131,10 @@ impl House {
         };
         let own = own_key.map(str::to_owned);
         let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
-        let mut fresh = [0; 32];
-        ambient.random(&mut fresh);
-        let server_key = db.write(async move |tx| settings::found_server_key(tx, fresh).await).await?;
+        let keys = keyring.clone();
+        let server_key = db.write(async move |tx| settings::found_server_key(tx, &keys).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, server_key, new_key })
+        Ok(Self { db, ambient, locks, keyring, server_key, new_key })
     }
 
     /// Closes it again, with nothing started.
@@ -145,7 +151,7 @@ impl House {
         doors: Doors,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Running> {
-        let Self { db, ambient, locks, server_key, .. } = self;
+        let Self { db, ambient, locks, keyring, server_key, .. } = self;
         let Doors { api: listener, tls, metrics } = doors;
         let mut policy = egress::Policy::new(config.egress).never(listener.local_addr()?);
         if let Some(metrics) = &metrics {
@@ -201,6 +207,7 @@ impl House {
             db: db.clone(),
             bell,
             ambient,
+            keyring,
             egress,
             files: Arc::new(workspaces),
             upload_urls: server::UploadUrls {
@@ -421,7 +428,7 @@ fn warn_if_shared(path: &Path) {
     if mode & 0o077 != 0 {
         let path = path.display();
         tracing::warn!(
-            "{path} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets in clear: chmod go= {path}"
+            "{path} is open to other users of this machine (mode {mode:o}), and what is kept there is private: chmod go= {path}"
         );
     }
 }

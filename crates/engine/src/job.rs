@@ -25,7 +25,7 @@ use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{leases, span, unreadable};
+use crate::{leases, quota, span, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -58,6 +58,7 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
     };
+    quota::note(&shop.parts.db, &shop.parts.workspaces, claimed.lease.team, claimed.sandbox.clone()).await;
     if let Err(error) = outcome {
         unreadable::leave_alone(shop, claimed.lease, &error).await;
     }
@@ -98,6 +99,7 @@ impl<'s> Job<'s> {
         } else {
             workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim)
         };
+        let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((
             Self { shop, claimed, plan, workspace, entered: false, tools, run, news, placed, early: None },

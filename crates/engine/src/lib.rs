@@ -16,6 +16,7 @@ mod meters;
 mod pace;
 mod plan;
 mod probation;
+mod quota;
 mod reaper;
 mod shop;
 mod span;

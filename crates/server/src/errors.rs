@@ -13,6 +13,11 @@ use domain::sandboxes::FileError;
 use domain::shape::Flaw;
 use storage::StoreError;
 
+/// The longest name that is repeated, in bytes. Ids are shorter.
+const NAME_MAX: usize = 64;
+/// How much of a path is repeated, in bytes.
+const PATH_MAX: usize = 200;
+
 /// Why a request gets no success.
 #[derive(Debug)]
 pub(crate) enum ApiError {
@@ -53,6 +58,8 @@ pub(crate) enum ApiError {
     RunFull,
     /// The sandbox holds as much as it may.
     SandboxFull(String),
+    /// The team's files take up as much as they may; the sentence says how much that is, and what to do.
+    TeamFull(String),
     /// As many uploads as are taken at once are under way.
     Busy,
     /// The head or the body of the request did not come in the time there is for it.
@@ -86,7 +93,8 @@ impl ApiError {
     }
 
     pub(crate) fn no_such_path(path: &str) -> Self {
-        Self::NotFound(format!("There is nothing at {:?}.", shorten(path)))
+        let names = path.split('/').map(repeated).collect::<Vec<_>>().join("/");
+        Self::NotFound(format!("There is nothing at {:?}.", &names[..names.floor_char_boundary(PATH_MAX)]))
     }
 
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
@@ -107,6 +115,7 @@ impl ApiError {
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::RunFull => (StatusCode::PAYLOAD_TOO_LARGE, "run_full"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
+            Self::TeamFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "team_full"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -131,7 +140,8 @@ impl ApiError {
             Self::NotFound(text)
             | Self::InvalidRequest(text)
             | Self::PayloadTooLarge(text)
-            | Self::SandboxFull(text) => {
+            | Self::SandboxFull(text)
+            | Self::TeamFull(text) => {
                 return text.clone();
             }
             Self::InsufficientScope(scope) => {
@@ -266,9 +276,9 @@ impl From<FileError> for ApiError {
     }
 }
 
-/// Cuts text that a client chose to what fits into a message.
-pub(crate) fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(200)]
+/// What a client wrote, as a message repeats it. What is as long as a token may be one, of a URL with a slip in it.
+pub(crate) fn repeated(text: &str) -> &str {
+    if text.len() > NAME_MAX { "…" } else { text }
 }
 
 #[cfg(test)]

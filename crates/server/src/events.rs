@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::Shared;
 use crate::auth::{Caller, MayRead};
-use crate::errors::{ApiError, shorten};
+use crate::errors::{ApiError, repeated};
 use crate::path::Id;
 use crate::query::{After, Query};
 use crate::runs::find;
@@ -145,7 +145,7 @@ fn seq(place: &str, text: &str) -> Result<u64, ApiError> {
     number.ok_or_else(|| {
         ApiError::InvalidRequest(format!(
             "{place}: expected the id of an event, a whole number, got {:?}",
-            shorten(text)
+            repeated(text)
         ))
     })
 }

@@ -33,6 +33,7 @@ mod openapi;
 mod operations;
 mod path;
 mod query;
+mod quota;
 mod rates;
 mod router;
 mod runs;
@@ -50,6 +51,7 @@ use axum::Router;
 use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
+use storage::master_keys::Keyring;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -75,6 +77,8 @@ pub struct App {
     pub bell: Bell,
     /// Time, ids, chance.
     pub ambient: Arc<dyn Ambient>,
+    /// What secrets are sealed with.
+    pub keyring: Keyring,
     /// The files of sandboxes.
     pub files: Arc<dyn Files>,
     /// How upload URLs are made.

@@ -13,7 +13,6 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use contract::sandboxes::{NewUploadUrl, UploadUrl, UploadedFile};
-use domain::TeamId;
 use domain::audit::{self, Who};
 use domain::sandboxes::{FileError, Incoming, SandboxPath};
 use domain::uploads::{Grant, Refused, Seal};
@@ -28,6 +27,7 @@ use crate::edge::RequestId;
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId, UploadToken};
 use crate::query::{Nothing, Query};
+use crate::quota;
 use crate::sandboxes::{bad_path, live};
 use crate::uploads::{file_too_large, place};
 
@@ -79,7 +79,7 @@ pub(crate) async fn create(
     };
     let create = async move |tx: &mut Tx<'_>| {
         live(tx, team, &grant.sandbox, now).await?;
-        Done::new(StatusCode::OK, &answer, "upload_url.create", object)
+        Ok(Done::new(StatusCode::OK, &answer, "upload_url.create", object)?.secret())
     };
     shared.change(change, hash, None, create).await
 }
@@ -104,6 +104,8 @@ pub(crate) async fn put(
     if declared_length(request.headers()).is_some_and(|length| length > grant.most) {
         return Err(file_too_large(grant.most));
     }
+    // Of a file that does not say how long it is, whether there is room for any.
+    shared.team_has_room(grant.team, declared_length(request.headers()).unwrap_or(1)).await?;
     let _place = place(&shared.streams).await?;
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let incoming = {
@@ -115,6 +117,8 @@ pub(crate) async fn put(
     // It may have gone while the file was on its way.
     shared.still_good(&grant).await?;
     let size_bytes = blocking(move || incoming.finish()).await?;
+    let sandbox = grant.sandbox.clone();
+    let used = shared.files(move |files| quota::measured(files, &sandbox)).await?;
     let answer = UploadedFile { path: grant.path.to_string(), size_bytes };
     let after = serde_json::to_vec(&answer).map_err(|error| ApiError::Internal(format!("an answer: {error}")))?;
     let done = audit::Change {
@@ -125,7 +129,7 @@ pub(crate) async fn put(
         after: Some(audit::hash(&after)),
         request_id: request_id.and_then(|id| id.to_str().ok().map(str::to_owned)),
     };
-    shared.note(grant.team, done).await?;
+    shared.note(&grant, used, done).await?;
     Ok(Json(answer))
 }
 
@@ -157,10 +161,14 @@ impl Shared {
         self.app.db.read(look).await
     }
 
-    /// Adds a row to the team's audit log, for what was done without a key.
-    async fn note(&self, team: TeamId, done: audit::Change) -> Result<(), ApiError> {
-        let now = self.app.ambient.now();
-        self.app.db.write(async move |tx: &mut Tx<'_>| Ok(storage::audit::append(tx, team, now, done).await?)).await
+    /// Adds a row to the team's audit log, for what was done without a key, and notes how much the sandbox holds.
+    async fn note(&self, grant: &Grant, used: Option<u64>, done: audit::Change) -> Result<(), ApiError> {
+        let (now, team, sandbox) = (self.app.ambient.now(), grant.team, grant.sandbox.clone());
+        let note = async move |tx: &mut Tx<'_>| {
+            quota::note(tx, team, &sandbox, used).await?;
+            Ok(storage::audit::append(tx, team, now, done).await?)
+        };
+        self.app.db.write(note).await
     }
 }
 

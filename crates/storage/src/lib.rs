@@ -23,6 +23,8 @@ pub mod human_requests;
 mod ids;
 pub mod journal;
 pub mod load;
+pub mod master_keys;
+pub mod quota;
 pub mod rates;
 pub mod runs;
 #[doc(hidden)]
@@ -56,5 +58,10 @@ macro_rules! step {
 }
 
 /// The schema, as numbered steps. A released step never changes.
-pub const MIGRATIONS: &[Migration] =
-    &[step!(1, "start", "0001_start"), step!(2, "nodes", "0002_nodes"), step!(3, "edge", "0003_edge")];
+pub const MIGRATIONS: &[Migration] = &[
+    step!(1, "start", "0001_start"),
+    step!(2, "nodes", "0002_nodes"),
+    step!(3, "edge", "0003_edge"),
+    step!(4, "secrets", "0004_secrets"),
+    step!(5, "quota", "0005_quota"),
+];

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_limit_holds_to_the_byte_and_so_does_what_the_sandbox_has_room_for() {
         let folder = tempfile::tempdir().unwrap();
-        let quota = Quota { entries: 10, bytes: 100 };
+        let quota = Quota { entries: 10, bytes: 100, ..Quota::default() };
         let workspaces = Workspaces::with_quota(folder.path().to_owned(), quota);
         let sandbox = workspaces.open("s");
         for (most, size, fits) in

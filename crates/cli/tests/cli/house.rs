@@ -11,6 +11,9 @@ use testkit::fake_provider::{FakeProvider, Reply};
 /// The key of the servers that tests start.
 pub(crate) const KEY: &str = "dv_a_key_for_tests_only";
 
+/// What servers on PostgreSQL seal secrets with.
+pub(crate) const MASTER_KEY: (&str, &str) = ("ERRAND_MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+
 /// A running `errand serve`.
 pub(crate) struct Server {
     child: Child,

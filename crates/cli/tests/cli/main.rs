@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod demo;
@@ -21,6 +23,7 @@ mod house;
 mod keys;
 #[cfg(test)]
 mod logs;
+mod master_key;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

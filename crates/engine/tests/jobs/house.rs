@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
-use agent::workspace::Workspaces;
+use agent::workspace::{Quota, Workspaces};
 use domain::agents::Agent;
-use domain::builds::Secrets;
 use domain::limits::Limits;
 use domain::runs::{Event, Said};
 use domain::sandboxes::Sandbox;
@@ -112,7 +111,7 @@ impl House {
             name: "build".into(),
             config: json!({ "version": "v1", "data": data }).to_string(),
             submitted: "{}".into(),
-            secrets: Secrets::default(),
+            sealed: None,
             created_at: now,
         };
         let assignment = Agent { id: agent, team, name: "worker".into(), created_at: now, updated_at: now };
@@ -139,12 +138,23 @@ impl House {
     }
 
     pub(crate) fn engine_with(&self, model: impl Model, limits: Limits, settings: Settings) -> Engine {
+        self.engine_on(self.workspaces(), model, limits, settings)
+    }
+
+    /// The same with other rules for files.
+    pub(crate) fn engine_on(
+        &self,
+        workspaces: Workspaces,
+        model: impl Model,
+        limits: Limits,
+        settings: Settings,
+    ) -> Engine {
         Engine::start(Parts {
             db: self.db.clone(),
             bell: self.bell.clone(),
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),
-            workspaces: Workspaces::new(self.folder.path().join("sandboxes")),
+            workspaces,
             more_tools: None,
             pdf: PdfReader::new("no-pdf-here".into()),
             limits,
@@ -259,6 +269,11 @@ impl House {
     /// All files.
     pub(crate) fn workspaces(&self) -> Workspaces {
         Workspaces::new(self.folder.path().join("sandboxes"))
+    }
+
+    /// The same, where all files of a team may have so many bytes.
+    pub(crate) fn bounded(&self, team_bytes: u64) -> Workspaces {
+        Workspaces::with_quota(self.folder.path().join("sandboxes"), Quota { team_bytes, ..Quota::default() })
     }
 
     /// Where a file of the run's sandbox lies on the disk.

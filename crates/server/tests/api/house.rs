@@ -11,12 +11,14 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request};
 use domain::api_keys::{self, ApiKey, Scopes};
 use domain::human_requests::HumanRequest;
+use domain::master_key::MasterKey;
 use domain::runs::{Event, Status};
 use domain::sandboxes::{FileError, FileInfo, Files, Incoming, SandboxPath};
 use domain::uploads::Seal;
 use domain::{Ambient, ApiKeyId, TeamId};
 use serde_json::{Value, json};
 use server::{App, UploadUrls};
+use storage::master_keys::{self, Keyring};
 use storage::runs::{Commit, Committed, Then};
 use storage::work::{self, Claimed, Claiming};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError, Tx, webhooks};
@@ -87,10 +89,15 @@ impl House {
 
     async fn with(db: Db, ambient: Arc<FakeAmbient>, folder: tempfile::TempDir) -> Self {
         db.migrate(MIGRATIONS, ambient.now().0).await.expect("a schema");
+        let keyring = Keyring { master: MasterKey::draw(ambient.as_ref()), ambient: ambient.clone() };
+        let founding = keyring.clone();
+        let founded = db.write::<_, StoreError, _>(async move |tx| master_keys::admit(tx, &founding).await);
+        founded.await.expect("a master key");
         let app = App {
             db,
             bell: Bell::default(),
             ambient: ambient.clone(),
+            keyring,
             files: Arc::new(TroubledFiles(Workspaces::new(folder.path().join("sandboxes")))),
             upload_urls: UploadUrls {
                 seal: Seal::derive(&[7; 32]),
@@ -384,6 +391,14 @@ impl Files for TroubledFiles {
 
     fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
         Files::remove(&self.0, sandbox, file)
+    }
+
+    fn used(&self, sandbox: &str) -> Result<u64, FileError> {
+        Files::used(&self.0, sandbox)
+    }
+
+    fn team_bytes(&self) -> u64 {
+        Files::team_bytes(&self.0)
     }
 
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {

@@ -198,7 +198,12 @@ async fn what_may_never_be_called_is_said_at_once_and_given_up() {
         let told = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
         assert!(told.refusal(400, "invalid_request").contains("/webhook_url"), "{url}");
     }
-    let url = "https://me:secret@example.com/hook";
+    for url in ["https://me:secret@example.com/hook", "https://secret@example.com/", "https://:secret@example.com"] {
+        let told = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+        let told = told.refusal(400, "invalid_request");
+        assert!(told.contains("/webhook_url") && told.contains("password") && !told.contains("secret"), "{told}");
+    }
+    let url = "https://example.com./hook?token=secret";
     let started = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
     let warning = started.header("x-errand-warning").expect("a warning").to_owned();
     assert!(warning.starts_with("webhook_url: ") && !warning.contains("secret"), "{warning}");
