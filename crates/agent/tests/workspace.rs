@@ -453,7 +453,7 @@ fn however_fast_an_earlier_worker_writes_it_is_shut_out() {
     let root = tempfile::tempdir().unwrap();
     let [old, new] = two_claims(root.path());
     old.enter().unwrap();
-    let writing = std::thread::spawn(move || (0..).find(|_| old.write(&file("a"), b"old").is_err()).unwrap());
+    let writing = std::thread::spawn(move || (0..u32::MAX).find(|_| old.write(&file("a"), b"old").is_err()).unwrap());
     std::thread::sleep(Duration::from_millis(50));
     new.enter().unwrap();
     new.write(&file("a"), b"new").unwrap();

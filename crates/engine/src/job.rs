@@ -210,7 +210,7 @@ impl<'s> Job<'s> {
             let entered = tokio::task::spawn_blocking(move || workspace.enter()).await;
             if let Ok(Err(error)) = entered {
                 // Every write of this worker fails now, and its model hears of it.
-                tracing::error!(run = %self.claimed.lease.run, %error, "the files of a run cannot be taken over");
+                tracing::error!(%error, "the files of a run cannot be taken over");
             }
         }
     }
