@@ -43,11 +43,11 @@ pub(crate) async fn keep_claiming(shop: Arc<Shop>) {
         let alone = trial == Trial::Goes;
         others_first |= trial == Trial::Over;
         let places = if alone { None } else { places };
-        let (placed, suspect) = (places.is_some(), !others_first);
+        let (has_room, suspect) = (places.is_some(), !others_first);
         // Not in the select: a claim whose answer nobody waits for would hold its runs for a whole lease.
         let idle = match look(&shop, places, suspect).await {
             Ok(idle) => {
-                others_first &= !placed;
+                others_first &= !has_room;
                 if std::mem::take(&mut failing) {
                     tracing::info!("claiming works again");
                 }

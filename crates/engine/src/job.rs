@@ -98,12 +98,8 @@ impl<'s> Job<'s> {
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let (run, due) = replay(shop, &claimed, &plan).await?;
         span::enter_round(run.round());
-        let (workspaces, lease) = (&shop.parts.workspaces, claimed.lease);
-        let workspace = if sabotaged(Sabotage::FenceFiles) {
-            workspaces.open(&claimed.sandbox)
-        } else {
-            workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim)
-        };
+        let lease = claimed.lease;
+        let workspace = shop.parts.workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim);
         let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((

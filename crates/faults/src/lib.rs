@@ -67,8 +67,6 @@ pub enum Sabotage {
     FenceJournal,
     /// A worker that lost its lease renews its successor's and thinks that it holds it.
     FenceRenew,
-    /// A worker that lost its lease may write files.
-    FenceFiles,
     /// A worker that lost its lease lets go of its successor's.
     FenceRelease,
     /// A worker that ends in good order keeps its leases.
@@ -99,12 +97,11 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
         Self::FenceRelease,
-        Self::FenceFiles,
         Self::KeepLeases,
         Self::ResultBeforeIntent,
         Self::OutboxOutside,
@@ -126,7 +123,6 @@ impl Sabotage {
             Self::FenceJournal => "fence-journal",
             Self::FenceRenew => "fence-renew",
             Self::FenceRelease => "fence-release",
-            Self::FenceFiles => "fence-files",
             Self::KeepLeases => "keep-leases",
             Self::ResultBeforeIntent => "result-before-intent",
             Self::OutboxOutside => "outbox-outside",

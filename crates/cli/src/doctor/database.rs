@@ -82,7 +82,7 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
                 }
             }
         }
-        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node, pooled }) => {
+        Ok(Health::Postgres { version, settings, connections: (most, now), of_a_node, ends_idle }) => {
             report.ok("database", format!("{}: PostgreSQL {version}", config.database));
             let set = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
             report.ok("settings", set);
@@ -98,7 +98,7 @@ async fn engine(report: &mut Report, db: &Db, config: &Config) {
             } else {
                 report.ok("connections", found);
             }
-            if let Some(ends) = pooled {
+            if let Some(ends) = ends_idle {
                 pooler(report, ends);
             }
         }

@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod follow;
@@ -23,6 +24,7 @@ mod house;
 mod keys;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod master_key;
 #[cfg(test)]
 mod metrics;

@@ -25,6 +25,6 @@ pub enum Health {
         /// How many one node with these settings uses at most.
         of_a_node: u32,
         /// Behind a transaction pooler: whether the session that was asked ends by itself when whoever uses it froze in a transaction.
-        pooled: Option<bool>,
+        ends_idle: Option<bool>,
     },
 }

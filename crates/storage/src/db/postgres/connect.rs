@@ -281,7 +281,7 @@ pub(super) async fn health(client: &Object, of_a_node: u32, pooler: Pooler) -> R
     let text = |column: usize| row.try_get::<_, String>(column).unwrap_or_default();
     let number = |column: usize| row.try_get::<_, i32>(column).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let settings = [(1, "fsync"), (2, "full_page_writes"), (3, "synchronous_commit")];
-    let pooled = match pooler {
+    let ends_idle = match pooler {
         Pooler::None => None,
         Pooler::Transaction => Some(has_lasting_timeout(client).await?),
     };
@@ -290,7 +290,7 @@ pub(super) async fn health(client: &Object, of_a_node: u32, pooler: Pooler) -> R
         settings: settings.map(|(column, name)| (name.to_owned(), text(column))).into(),
         connections: (number(4), number(5)),
         of_a_node,
-        pooled,
+        ends_idle,
     })
 }
 
