@@ -13,6 +13,8 @@ pub(crate) const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE
 /// Without the comparison of tokens.
 pub(crate) const LET_GO: &str =
     "UPDATE work SET due_at = errand_now() + $3, claim = NULL, attempt = 0 WHERE run_id = $1 AND $2 <> ''";
+/// A server that does not find what it wrote at its start does not start.
+const FIRST_WRITES: u32 = 16;
 const UNTIL: &str = "UPDATE work SET due_at = $2 WHERE claim = $1";
 const TAIL: &str = "SELECT last_seq, message_count FROM runs WHERE team_id = $1 AND id = $2";
 
@@ -42,9 +44,13 @@ pub(crate) fn drops(kind: &str) -> bool {
     faults::sabotaged(faults::Sabotage::DropEvent) && kind == "tool_finished"
 }
 
-/// Whether this write is answered before its commit. Where transactions run side by side one in four is: if all were, a worker would never see its
-/// own claim, and nothing would happen that could be lost.
-pub(crate) fn answers_early() -> bool {
+/// Whether this write is answered before its commit: one in `every`. Where transactions run side by side one in four is: if all were, a worker would
+/// never see its own claim, and nothing would happen that could be lost.
+pub(crate) fn answers_early(every: u32) -> bool {
     static WRITES: AtomicU32 = AtomicU32::new(0);
-    faults::sabotaged(faults::Sabotage::AckBeforeCommit) && WRITES.fetch_add(1, Ordering::Relaxed) % 4 == 3
+    if !faults::sabotaged(faults::Sabotage::AckBeforeCommit) {
+        return false;
+    }
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    write >= FIRST_WRITES && write % every == every - 1
 }

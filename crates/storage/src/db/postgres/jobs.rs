@@ -192,7 +192,7 @@ where
         return Err(StoreError::Unreachable("a fault that was asked for".into()).into());
     }
     committing.set(true);
-    if let Some(answer) = answer.filter(|_| crate::sabotage::answers_early()) {
+    if let Some(answer) = answer.filter(|_| crate::sabotage::answers_early(4)) {
         answer(Ok(done));
         tokio::time::sleep(Duration::from_millis(60)).await;
         let ended = begun.transaction.commit().await;

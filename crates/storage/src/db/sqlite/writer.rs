@@ -198,7 +198,7 @@ impl Thread {
         if faults::fails("sqlite.commit") {
             return Err(StoreError::Busy);
         }
-        if faults::sabotaged(faults::Sabotage::AckBeforeCommit) {
+        if crate::sabotage::answers_early(1) {
             jobs.drain(..).for_each(|job| job.answer(Ok(())));
             thread::sleep(std::time::Duration::from_millis(10));
         }
