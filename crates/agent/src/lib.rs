@@ -6,9 +6,12 @@
 //! **May** call models and tools. **May not** read or write the database, or loop over turns: `engine` does that.
 
 pub mod discover;
+mod meters;
 pub mod models;
 pub mod providers;
 pub mod recorded;
 pub mod settings;
 pub mod tools;
 pub mod workspace;
+
+pub use crate::meters::Meters;

@@ -26,6 +26,7 @@ mod responses;
 mod retry_after;
 mod route;
 mod sampling;
+mod span;
 mod sse;
 mod talk;
 
@@ -33,10 +34,12 @@ use domain::builds::Sampling;
 use domain::runs::ModelFailure;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tracing::Instrument as _;
 
 use self::http::Clients;
 pub use self::http::NoClient;
 use self::route::{Route, StandIn};
+use crate::Meters;
 use crate::models::{Answer, Model, TurnRequest};
 use crate::settings::{Endpoint, ModelSettings, Origin};
 
@@ -46,12 +49,13 @@ pub struct Providers {
     settings: ModelSettings,
     stand_in: Option<StandIn>,
     clients: Clients,
+    meters: Meters,
 }
 
 impl Providers {
     /// The models of `settings`; nothing is called yet.
     pub fn new(settings: ModelSettings) -> Result<Self, NoClient> {
-        Ok(Self { settings, stand_in: None, clients: Clients::new()? })
+        Ok(Self { settings, stand_in: None, clients: Clients::new()?, meters: Meters::default() })
     }
 
     /// Lets `model` of the server at `base_url` (with `/v1`) answer every name that has no provider of its own.
@@ -61,6 +65,12 @@ impl Providers {
         let endpoint = Endpoint { base_url, key: None, wire: None, origin: Origin::Found };
         self.stand_in = Some(StandIn { endpoint, model: model.to_owned() });
         self
+    }
+
+    /// Counts calls in `meters`.
+    #[must_use]
+    pub fn with_meters(self, meters: Meters) -> Self {
+        Self { meters, ..self }
     }
 
     /// Whether anything can be called at all.
@@ -79,6 +89,19 @@ impl Providers {
         });
         let all: Vec<_> = known.chain(found).collect();
         if all.is_empty() { "no model".to_owned() } else { all.join("; ") }
+    }
+
+    /// What an answer says that came in these chunks from whoever serves the model of `request`. Nobody is asked; where a chunk ends means
+    /// nothing.
+    ///
+    /// # Errors
+    /// As for a turn that is answered so.
+    pub fn read<'c>(
+        &self,
+        request: &TurnRequest<'_>,
+        chunks: impl IntoIterator<Item = &'c [u8]>,
+    ) -> Result<Answer, ModelFailure> {
+        call::read(self.settings.defaults.max_answer_bytes, &self.route(request.model)?, request, chunks)
     }
 
     async fn ask(&self, request: TurnRequest<'_>) -> Result<Answer, ModelFailure> {
@@ -107,7 +130,12 @@ impl Providers {
 
     async fn ask_one(&self, request: &TurnRequest<'_>) -> Result<Answer, ModelFailure> {
         let route = self.route(request.model)?;
-        call::call(&self.clients, &self.settings.defaults, &route, request).await
+        let called = call::call(&self.clients, &self.settings.defaults, &route, request);
+        let span = span::chat(&route, request);
+        let came = called.instrument(span.clone()).await;
+        span::note(&span, &came);
+        self.meters.called(route.service.word(), &route.model, &came);
+        came
     }
 
     fn route(&self, model: &str) -> Result<Route<'_>, ModelFailure> {

@@ -217,14 +217,21 @@ fn part<T: DeserializeOwned + Default>(table: &toml::Table, name: &str, file: &s
     })
 }
 
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Service {
+    /// What it is called in settings, messages and metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Anthropic => "anthropic",
             Self::OpenAi => "openai",
             Self::Gemini => "gemini",
             Self::Compatible => "compatible",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

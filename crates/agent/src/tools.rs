@@ -64,6 +64,11 @@ pub fn replay(name: &str) -> Replay {
     }
 }
 
+/// Whether a call of this name uses files.
+pub fn uses_files(name: &str) -> bool {
+    matches!(name, list::NAME | read::NAME | write::NAME | edit::NAME)
+}
+
 impl Toolbox {
     /// The tools over these files; PDFs are read by `pdf`, in a process of their own.
     pub fn new(workspace: Workspace, pdf: PdfReader) -> Self {

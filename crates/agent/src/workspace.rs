@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod beneath;
+mod claims;
 mod files;
 mod incoming;
 mod quota;
@@ -25,6 +26,7 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 use crate::models::Pictures;
+use claims::{CLAIMS, Claim};
 pub use quota::Quota;
 
 /// Most entries that one listing returns.
@@ -57,6 +59,10 @@ struct Shared {
 pub struct Workspace {
     shared: Arc<Shared>,
     id: String,
+    /// What it may hold at most because of what else its team has.
+    within: Option<u64>,
+    /// A worker writes by the right of its claim, people by their own.
+    claim: Option<Claim>,
 }
 
 impl Workspaces {
@@ -69,7 +75,9 @@ impl Workspaces {
     /// As [`Self::new`], with the operator's own quota for each sandbox.
     pub fn with_quota(root: PathBuf, quota: Quota) -> Self {
         // What cannot be removed only takes space: writing never reuses a name that exists.
-        let _ = std::fs::remove_dir_all(root.join(INCOMING));
+        for folder in [INCOMING, CLAIMS] {
+            let _ = std::fs::remove_dir_all(root.join(folder));
+        }
         Self::over(root, quota, INCOMING.to_owned())
     }
 
@@ -89,7 +97,12 @@ impl Workspaces {
     /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned() }
+        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), within: None, claim: None }
+    }
+
+    /// What sandboxes and teams may hold.
+    pub fn quota(&self) -> Quota {
+        self.shared.quota
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
@@ -97,6 +110,7 @@ impl Workspaces {
         let sandbox = self.open(sandbox_id);
         let _turn = sandbox.turn();
         sandbox.checked_id()?;
+        self.shared.remove_claims(sandbox_id).map_err(|error| io_error(&"the sandbox", &error))?;
         match self.shared.folder().and_then(|root| root.remove_dir_all(sandbox_id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&"the sandbox", &error)),
             _ => Ok(()),
@@ -105,6 +119,12 @@ impl Workspaces {
 }
 
 impl Workspace {
+    /// The same files, of which there may be no more than so many bytes: the rest of what their team may have is taken up elsewhere.
+    #[must_use]
+    pub fn within(self, bytes: u64) -> Self {
+        Self { within: Some(bytes), ..self }
+    }
+
     /// The files and folders directly in a folder, by name, at most [`LIST_MAX`]. Links and devices are left out: nothing can be done
     /// with them.
     pub fn list(&self, path: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
@@ -113,6 +133,12 @@ impl Workspace {
             None if path.names().is_empty() => Ok(vec![]),
             None => Err(FileError::NotFound(path.to_string())),
         }
+    }
+
+    /// How many bytes its files have, by their apparent size. Of one with more entries than it may have, at least so many.
+    pub fn used(&self) -> Result<u64, FileError> {
+        let Some(home) = self.home()? else { return Ok(0) };
+        self.shared.quota.used(&home).map_err(|error| io_error(&"the sandbox", &error))
     }
 
     /// A file's bytes, at most [`FILE_MAX`].
@@ -166,8 +192,7 @@ impl Workspace {
         self.checked_id()?;
         check_size(path, bytes.len() as u64)?;
         self.place(path, bytes.len() as u64, |folder, name| {
-            let incoming = self.shared.make(&self.shared.incoming_folder)?;
-            beneath::replace(&incoming, &self.shared.temporary(), folder, name, bytes)
+            beneath::replace(&self.incoming()?, &self.shared.temporary(), folder, name, bytes)
         })
     }
 
@@ -184,7 +209,18 @@ impl Workspace {
         let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
         let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
         let new_names = missing.len() + usize::from(replaced.is_none());
-        self.shared.quota.check(&home, new_names, replaced.unwrap_or(0), size).map_err(failed)??;
+        let (quota, was) = (self.shared.quota, replaced.unwrap_or(0));
+        quota.check(&home, new_names, was, size).map_err(failed)??;
+        if let Some(within) = self.within
+            && size > was
+            && quota.used(&home).map_err(failed)?.saturating_sub(was).saturating_add(size) > within
+        {
+            let text = format!(
+                "its team's files may have {} bytes in all, of which {within} are left for this sandbox",
+                quota.team_bytes
+            );
+            return Err(FileError::Quota(text));
+        }
         let folder = beneath::make(nearest, missing, path)?;
         put(&folder, name).map_err(failed)
     }

@@ -4,15 +4,17 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use agent::models::Pictures;
 use agent::workspace::{LIST_MAX, Quota, Workspace, Workspaces};
-use domain::sandboxes::{FILE_MAX, FileError, SandboxPath};
+use domain::sandboxes::{FILE_MAX, FileError, Incoming as _, SandboxPath};
 use domain::turns::ImageRef;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// A sandbox `s` with the file `in/a.csv`, and beside all sandboxes a folder that holds a secret.
 struct Place {
@@ -348,7 +350,7 @@ fn a_file_has_a_largest_size_to_read_and_to_write() {
 #[test]
 fn a_sandbox_holds_so_many_files_and_bytes_and_no_more() {
     // `in` and `in/a.csv` are there: two names, six bytes.
-    let place = Place::with_quota(Quota { entries: 4, bytes: 20 });
+    let place = Place::with_quota(Quota { entries: 4, bytes: 20, ..Quota::default() });
     let workspace = place.open();
     assert!(
         matches!(workspace.write(&file("b/c/d"), b""), Err(FileError::Quota(_))),
@@ -401,4 +403,77 @@ async fn a_picture_is_shown_only_while_it_is_the_same() {
     assert_eq!(place.open().load(&outside).await, None);
     place.open().write(&file("p.png"), b"other").unwrap();
     assert_eq!(place.open().load(&image).await, None);
+}
+
+/// Two nodes over one folder, and a claim of the same Job on each.
+fn two_claims(root: &Path) -> [Workspace; 2] {
+    [1, 2].map(|claim| {
+        let node = Workspaces::shared(root.to_owned(), Quota::default(), &format!("node-{claim}"));
+        node.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim))
+    })
+}
+
+#[test]
+fn a_worker_that_lost_its_job_in_the_middle_of_an_edit_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let [old, new] = two_claims(root.path());
+    old.enter().unwrap();
+    old.write(&file("a"), b"1").unwrap();
+    let edited = old.edit(&file("a"), |bytes| {
+        assert_eq!(bytes, b"1");
+        // It freezes here, its lease ends, and the next one finishes the Job.
+        new.enter().unwrap();
+        new.write(&file("a"), b"2").unwrap();
+        Ok::<_, FileError>(b"3".to_vec())
+    });
+    assert!(matches!(&edited, Err(FileError::Io(why)) if why.contains("another one has the Job")), "{edited:?}");
+    assert!(old.write(&file("b"), b"3").is_err());
+    assert_eq!((new.read(&file("a")).unwrap(), new.list(&folder("")).unwrap().len()), (b"2".to_vec(), 1));
+}
+
+#[test]
+fn what_an_earlier_worker_was_writing_never_arrives() {
+    let root = tempfile::tempdir().unwrap();
+    let [old, new] = two_claims(root.path());
+    old.enter().unwrap();
+    let mut coming = Box::new(old.begin(&file("a"), 10).unwrap());
+    coming.push(b"old").unwrap();
+    new.enter().unwrap();
+    new.write(&file("a"), b"new").unwrap();
+    assert!(coming.finish().is_err());
+    assert_eq!(new.read(&file("a")).unwrap(), b"new");
+    // The other way round there is nothing to take: whoever comes too late takes the files from nobody but its own Job.
+    let other = Workspaces::shared(root.path().to_owned(), Quota::default(), "node-3");
+    other.open_for("sbx_1", Uuid::from_u128(8), Uuid::from_u128(3)).enter().unwrap();
+    new.write(&file("a"), b"newer").unwrap();
+}
+
+#[test]
+fn however_fast_an_earlier_worker_writes_it_is_shut_out() {
+    let root = tempfile::tempdir().unwrap();
+    let [old, new] = two_claims(root.path());
+    old.enter().unwrap();
+    let writing = std::thread::spawn(move || (0..u32::MAX).find(|_| old.write(&file("a"), b"old").is_err()).unwrap());
+    std::thread::sleep(Duration::from_millis(50));
+    new.enter().unwrap();
+    new.write(&file("a"), b"new").unwrap();
+    assert!(writing.join().unwrap() > 0, "it wrote before");
+    assert_eq!(new.read(&file("a")).unwrap(), b"new");
+}
+
+#[test]
+fn claims_leave_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let [old, new] = two_claims(root.path());
+    let of_the_sandbox = root.path().join(".claims/sbx_1");
+    old.enter().unwrap();
+    old.write(&file("a"), b"1").unwrap();
+    assert_eq!(fs::read_dir(&of_the_sandbox).unwrap().count(), 1);
+    old.leave();
+    assert_eq!(fs::read_dir(&of_the_sandbox).unwrap().count(), 0);
+    assert!(old.write(&file("a"), b"2").is_err());
+    new.enter().unwrap();
+    let node = Workspaces::shared(root.path().to_owned(), Quota::default(), "node-3");
+    node.remove("sbx_1").unwrap();
+    assert!(!of_the_sandbox.exists() && new.write(&file("a"), b"3").is_err());
 }

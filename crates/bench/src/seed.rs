@@ -99,7 +99,7 @@ async fn insert(
         name: "v1".to_owned(),
         config: config.to_owned(),
         submitted: CONFIG.to_owned(),
-        secrets: domain::builds::Secrets::default(),
+        sealed: None,
         created_at: now,
     };
     builds::insert(tx, team, new).await.map(drop)

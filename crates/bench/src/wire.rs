@@ -78,10 +78,14 @@ pub(crate) async fn start(
         pdf: PdfReader::new(std::env::current_exe()?),
         limits: Limits::default(),
         settings: engine::Settings { concurrency, ..engine::Settings::default() },
+        meters: engine::Meters::default(),
     });
+    let master = domain::master_key::MasterKey::draw(ambient.as_ref());
     let app = App {
         db: db.clone(),
         bell,
+        // Nothing that a bench does is secret.
+        keyring: storage::master_keys::Keyring { master, ambient: Arc::clone(&ambient) },
         ambient,
         files: Arc::new(NoFiles),
         upload_urls: server::UploadUrls {
@@ -95,6 +99,7 @@ pub(crate) async fn start(
         requests_per_minute: 0,
         api: true,
         ready: Arc::new(AtomicBool::new(true)),
+        meters: server::Meters::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -168,6 +173,14 @@ impl Files for NoFiles {
 
     fn remove(&self, _: &str, _: &SandboxPath) -> Result<(), FileError> {
         Self::refused()
+    }
+
+    fn used(&self, _: &str) -> Result<u64, FileError> {
+        Self::refused()
+    }
+
+    fn team_bytes(&self) -> u64 {
+        0
     }
 
     fn begin(&self, _: &str, _: &SandboxPath, _: u64) -> Result<Box<dyn Incoming>, FileError> {

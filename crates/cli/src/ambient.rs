@@ -52,6 +52,12 @@ impl SystemAmbient {
         -behind
     }
 
+    /// [`Ambient::now`] in nanoseconds since 1970, for what is shorter than a millisecond.
+    pub(crate) fn nanos(&self) -> u64 {
+        let ms = u64::try_from(self.offset.load(Ordering::Relaxed)).unwrap_or(0);
+        ms.saturating_mul(1_000_000).saturating_add(steady_ns())
+    }
+
     /// [`Self::follow`] the machine's own wall clock.
     pub(crate) fn follow_the_wall(&self) -> i64 {
         self.follow(wall())
@@ -64,20 +70,24 @@ fn wall() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Goes on while the machine sleeps, where the system has such a clock: a lease does not wait for a laptop to be opened again.
+fn steady_ns() -> u64 {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let time = clock_gettime(clock);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
+}
+
 impl Ambient for SystemAmbient {
     fn now(&self) -> Timestamp {
         let steady = i64::try_from(self.steady_ms()).unwrap_or(i64::MAX);
         Timestamp(steady.saturating_add(self.offset.load(Ordering::Relaxed)))
     }
 
-    /// Goes on while the machine sleeps, where the system has such a clock: a lease does not wait for a laptop to be opened again.
     fn steady_ms(&self) -> u64 {
-        #[cfg(target_os = "linux")]
-        let clock = ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
-        let clock = ClockId::Monotonic;
-        let time = clock_gettime(clock);
-        u64::try_from(time.tv_sec * 1_000 + time.tv_nsec / 1_000_000).unwrap_or(0)
+        steady_ns() / 1_000_000
     }
 
     fn id(&self, at: Timestamp) -> Uuid {

@@ -5,6 +5,8 @@
 //! and its step, after its folder was copied and before the database was. A file that is newer than the database does no harm: a Job finds it as it
 //! finds what was written before a crash.
 //!
+//! The master key is left out: a backup goes to other disks and other people, and with the key it would be as good as the secrets themselves.
+//!
 //! The folder gets its name last. One that was not finished is never taken for a backup.
 
 pub(crate) mod manifest;
@@ -21,17 +23,21 @@ use anyhow::Context;
 use clap::Args;
 use domain::Ambient;
 use serde_json::json;
-use storage::{Db, Settings};
+use storage::{Db, Settings, StoreError, master_keys};
 
 use crate::ambient::SystemAmbient;
 use crate::backup::manifest::{DATABASE, Manifest, SANDBOXES, Saved};
 use crate::config::{Config, Database, Place};
+use crate::master_key::at_hand;
 use crate::paint;
 use crate::serve::environment;
 
+/// The migration since which secrets are sealed.
+const SEALING: u32 = 4;
+
 /// Copies database and files into a new folder, while the server runs. SQLite only.
 ///
-/// `errand restore` brings it back. The folder holds what the data folder holds, secrets too.
+/// `errand restore` brings it back. The folder holds what the data folder holds, but for the master key: without it, secrets in the backup do not open.
 #[derive(Args)]
 pub(crate) struct Backup {
     /// Where to: a folder that is not there yet, or empty.
@@ -67,7 +73,7 @@ impl Backup {
         paint::print(&if self.json {
             format!("{}\n", json!({ "folder": target, "backup": manifest, "left_out": left_out }))
         } else {
-            said(&target, &manifest, left_out)
+            said(&target, &manifest, left_out, &config.master_key)
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -86,7 +92,7 @@ async fn save(database: &Path, sandboxes: &Path, folder: &Path) -> anyhow::Resul
     db.close().await;
     copied.with_context(|| format!("copying {}", database.display()))?;
     let db = Db::open_for_reading(&Settings { path: copy.clone(), ..settings })?;
-    let migrations = db.applied().await;
+    let schema = schema(&db).await;
     db.close().await;
     let (from, to) = (sandboxes.to_owned(), folder.join(SANDBOXES));
     let (database, files) = tokio::task::spawn_blocking(move || {
@@ -95,17 +101,34 @@ async fn save(database: &Path, sandboxes: &Path, folder: &Path) -> anyhow::Resul
     })
     .await??;
     let left_out = files.left_out;
-    let manifest = Manifest::new(taken_at, migrations?, database, files.into());
+    let manifest = Manifest::new(taken_at, schema?, database, files.into());
     manifest.write(folder)?;
     Ok((manifest, left_out))
 }
 
-fn said(folder: &Path, manifest: &Manifest, left_out: u64) -> String {
+/// The migrations that a database has had, and the master keys that open its secrets.
+async fn schema(db: &Db) -> Result<(Vec<u32>, Vec<String>), StoreError> {
+    let migrations = db.applied().await?;
+    if !migrations.contains(&SEALING) {
+        return Ok((migrations, Vec::new()));
+    }
+    let accepted = db.read(async |tx| master_keys::accepted(tx).await).await?;
+    Ok((migrations, accepted.into_iter().map(|key| key.id).collect()))
+}
+
+fn said(folder: &Path, manifest: &Manifest, left_out: u64, master_key: &at_hand::Place) -> String {
     let left_out = (left_out > 0)
         .then(|| format!("{left_out} entries of sandboxes are links, devices or the like, and are not in it."));
     let head = format!("saved {}\n", folder.display()) + &parts(manifest);
-    let secrets = "It holds what the data folder holds, secrets too: keep it as safe. `errand restore` brings it back.";
-    head + &paint::lines(left_out.into_iter().chain([secrets.to_owned()]))
+    let private =
+        "It holds all that your Jobs work on: keep it as safe as the data folder. `errand restore` brings it back.";
+    let key = (!manifest.master_keys.is_empty()).then(|| {
+        let (id, place) = (manifest.master_keys.join(" or "), master_key.shown());
+        format!(
+            "Secrets in it are sealed with the master key {id}, which is not in it: keep {place} too, somewhere else."
+        )
+    });
+    head + &paint::lines(left_out.into_iter().chain([private.to_owned()]).chain(key))
 }
 
 /// What is in a backup, for people.

@@ -18,6 +18,9 @@ use domain::limits::Limits;
 use serde::Deserialize;
 use storage::PostgresSettings;
 
+use crate::master_key::at_hand;
+use crate::{logs, traces};
+
 /// The file that is read when nobody names one and it is there.
 const USUAL_FILE: &str = "errand.toml";
 
@@ -30,6 +33,9 @@ pub(crate) struct Place {
     /// Another place for the database: sqlite:PATH, or postgres://… for many nodes. Without it, errand.db in the data folder.
     #[arg(long, global = true, env = "ERRAND_DATABASE_URL", value_name = "URL")]
     database_url: Option<String>,
+    /// The file with the key that secrets are sealed with [default on SQLite: master.key in the data folder, made at the first start]
+    #[arg(long, global = true, env = "ERRAND_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
     /// The settings [default: ./errand.toml if it is there]
     #[arg(long, global = true, env = "ERRAND_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is.
     pub(crate) database: Database,
+    /// What secrets are sealed with.
+    pub(crate) master_key: at_hand::Place,
     /// The folder of the sandboxes.
     pub(crate) sandboxes: PathBuf,
     /// How long running steps may take to end when the server stops.
@@ -70,6 +78,12 @@ pub(crate) struct Config {
     pub(crate) defaults: Defaults,
     /// Section `[egress]`: what users' URLs may reach beside what is public.
     pub(crate) egress: egress::Allow,
+    /// Section `[log]`.
+    pub(crate) log: logs::Settings,
+    /// Where metrics are served, if anywhere.
+    pub(crate) metrics: Option<String>,
+    /// Where spans go, if anywhere: section `[traces]` and OpenTelemetry's variables.
+    pub(crate) traces: Option<traces::Settings>,
     /// Sections `[providers]`, `[models]`, `[models_default]`, and the vendors' variables.
     pub(crate) models: ModelSettings,
 }
@@ -111,6 +125,9 @@ struct File {
     sandboxes: SandboxesPart,
     browsing: BrowsingPart,
     egress: EgressPart,
+    log: logs::Settings,
+    metrics: MetricsPart,
+    traces: traces::Part,
     // Read again by `ModelSettings`, which knows what they may hold.
     #[serde(rename = "providers")]
     _providers: toml::Table,
@@ -126,6 +143,7 @@ struct ServerPart {
     listen: String,
     data_dir: PathBuf,
     database_url: Option<String>,
+    master_key_file: Option<PathBuf>,
     public_url: Option<String>,
     grace_secs: u64,
     requests_per_minute: u32,
@@ -158,6 +176,7 @@ struct SandboxesPart {
     folder: Option<PathBuf>,
     entries: usize,
     bytes: u64,
+    team_bytes: u64,
     /// An hour: time for a person to choose a file, not for a URL to be found in a mail next week.
     upload_url_secs: u64,
     /// As much as a sandbox holds, which is the limit below it.
@@ -166,8 +185,8 @@ struct SandboxesPart {
 
 impl Default for SandboxesPart {
     fn default() -> Self {
-        let Quota { entries, bytes } = Quota::default();
-        Self { folder: None, entries, bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
+        let Quota { entries, bytes, team_bytes } = Quota::default();
+        Self { folder: None, entries, bytes, team_bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
     }
 }
 
@@ -186,6 +205,13 @@ struct EgressPart {
     allow: Vec<String>,
 }
 
+/// Where the numbers for Prometheus are shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MetricsPart {
+    listen: Option<String>,
+}
+
 impl Default for ServerPart {
     fn default() -> Self {
         let limits = server::Limits::default();
@@ -193,6 +219,7 @@ impl Default for ServerPart {
             listen: "127.0.0.1:8080".to_owned(),
             data_dir: "errand-data".into(),
             database_url: None,
+            master_key_file: None,
             public_url: None,
             grace_secs: 20,
             requests_per_minute: server::REQUESTS_PER_MINUTE,
@@ -216,12 +243,12 @@ impl Place {
     /// Everything in one folder, whatever variables and file say; other settings as usual.
     pub(crate) fn in_folder(folder: &Path, config: Option<String>) -> Self {
         let database_url = Some(format!("sqlite:{}", folder.join("errand.db").display()));
-        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into) }
+        Self { data_dir: Some(folder.to_owned()), database_url, config: config.map(Into::into), master_key_file: None }
     }
 }
 
 impl Config {
-    /// Reads everything. `env` is where variables without a flag come from: the vendors', and `ERRAND_EGRESS_ALLOW`.
+    /// Reads everything. `env` is where variables without a flag come from: the vendors', OpenTelemetry's, and Errand's own.
     pub(crate) fn load(
         place: &Place,
         listen: Option<String>,
@@ -253,6 +280,12 @@ impl Config {
             Some(url) => check::database(url, file.database.connections, file.database.transaction_pooler, name)?,
             None => Database::Sqlite(data_dir.join("errand.db")),
         };
+        let named = place.master_key_file.clone().filter(|file| !file.as_os_str().is_empty());
+        let master_key =
+            match check::master_key(env("ERRAND_MASTER_KEY").as_deref(), named, file.server.master_key_file)? {
+                Some(place) => place,
+                None => at_hand::Place::Own(data_dir.join(at_hand::FILE)),
+            };
         let browsing = file.browsing;
         let tls = check::tls(file.server.tls_cert, file.server.tls_key, name)?;
         Ok(Self {
@@ -260,6 +293,7 @@ impl Config {
             sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
             data_dir,
             database,
+            master_key,
             grace: Duration::from_secs(file.server.grace_secs),
             public_url: file.server.public_url.map(|url| check::public_url(&url, name)).transpose()?,
             upload_url_lifetime: check::upload_url_lifetime(file.sandboxes.upload_url_secs, name)?,
@@ -269,10 +303,17 @@ impl Config {
             tls,
             engine: check::engine(file.engine, name)?,
             limits: check::limits(file.limits, name)?,
-            quota: Quota { entries: file.sandboxes.entries, bytes: file.sandboxes.bytes },
+            quota: Quota {
+                entries: file.sandboxes.entries,
+                bytes: file.sandboxes.bytes,
+                team_bytes: file.sandboxes.team_bytes,
+            },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,
+            log: file.log,
+            metrics: env("ERRAND_METRICS_LISTEN").or(file.metrics.listen),
+            traces: file.traces.settle(name, env)?,
             models: ModelSettings::read(&table, name, env)?,
         })
     }
@@ -323,6 +364,10 @@ mod tests {
             ("[server]\ntls_key = \"a.pem\"", "server.tls_cert: not there"),
             ("[egress]\nallow = \"10.0.0.0/8\"", "egress.allow"),
             ("[egress]\ndeny = []", "egress"),
+            ("[log]\nlevel = \"loud\"", "log.level: \"loud\" is no level"),
+            ("[log]\nformat = \"xml\"", "log.format"),
+            ("[metrics]\nlisten = 9464", "metrics.listen"),
+            ("[traces]\nendpoint = \"collector\"", "traces.endpoint"),
             ("[server]\npublic_url = \"errand.example.com\"", "server.public_url"),
             ("[server]\npublic_url = \"https://errand.example.com/v1\"", "server.public_url"),
             ("[server]\npublic_url = \"https://me@errand.example.com\"", "server.public_url"),

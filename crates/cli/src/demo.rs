@@ -23,7 +23,6 @@ use contract::sandboxes::SandboxAnswer;
 use domain::Ambient;
 use domain::runs::Status;
 use serde_json::value::RawValue;
-use tracing_subscriber::filter::LevelFilter;
 
 use self::bundle::INBOX;
 use self::folder::Folder;
@@ -33,11 +32,13 @@ use crate::client::Api;
 use crate::config::{Config, Place};
 use crate::follow::{self, Absent, Person, Show};
 use crate::hints;
+use crate::logs::{Levels, Log};
 use crate::paint::{self, Paint};
-use crate::serve::{Log, environment, listen};
+use crate::serve::{environment, listen};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::transcript::Transcript;
-use crate::wire::{House, Role};
+use crate::wire::{Doors, House, Role};
 
 /// How long the demo's last steps may take to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -73,13 +74,16 @@ pub(crate) struct Demo {
 impl Demo {
     /// Runs it; Ctrl-C ends it early, and cleans up all the same.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        self.log.start(LevelFilter::OFF);
         crate::wire::install_tls();
         let mut signals = Signals::new()?;
         let ambient = SystemAmbient::new();
         let folder = Folder::new(ambient.id(ambient.now()), self.keep)?;
         let place = Place::in_folder(folder.path(), environment("ERRAND_CONFIG"));
         let mut config = Config::load(&place, Some(self.listen.clone()), &environment)?;
+        // It talks to whoever started it, and to nobody else.
+        config.log.level = Levels::OFF;
+        config.traces = None;
+        let telemetry = Telemetry::start(&self.log, &config)?;
         let (listener, address) = listen(&config.listen).await?;
         let settings = std::mem::take(&mut config.models);
         let build = bundle::config(&settings)?;
@@ -95,7 +99,8 @@ impl Demo {
         let (model, recorded, said) = choose(found, reachable)?;
         let house = House::open(&config, None).await?;
         let key = house.new_key.clone().unwrap_or_default();
-        let running = house.start(config, Role::All, model, listener, None)?;
+        let running =
+            house.start(config, Role::All, model, Doors { api: listener, tls: None, metrics: None }, &telemetry)?;
         let api = Api::new(&format!("http://{address}"), &key)?;
         paint::print(&format!(
             "\n{}\n{}\n",

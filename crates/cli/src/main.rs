@@ -1,7 +1,7 @@
 //! # cli
 //!
 //! **Holds** the binary `errand`, the only place where the rooms meet: [`serve`] and [`demo`] wire them, the other commands are clients of
-//! the API ([`agents`], [`builds`], [`runs`], [`files`], [`sandboxes`]) or of the data folder ([`teams`], [`keys`], [`audit`], [`webhooks`], [`backup`], [`restore`], [`doctor`]).
+//! the API ([`agents`], [`builds`], [`runs`], [`files`], [`sandboxes`]) or of the data folder ([`teams`], [`keys`], [`master_key`], [`audit`], [`webhooks`], [`backup`], [`restore`], [`doctor`]).
 //!
 //! **May** wire, print, choose exit codes. **May not** hold rules: what a run does is decided in `domain`.
 //!
@@ -24,6 +24,9 @@ mod hints;
 mod keys;
 #[cfg(feature = "faults")]
 mod ledger;
+mod logs;
+mod master_key;
+mod meters;
 mod office;
 mod paint;
 mod restore;
@@ -34,6 +37,8 @@ mod signals;
 mod span;
 mod table;
 mod teams;
+mod telemetry;
+mod traces;
 mod transcript;
 mod webhooks;
 mod wire;
@@ -60,6 +65,7 @@ enum Command {
     Demo(demo::Demo),
     Teams(teams::Teams),
     Keys(keys::Keys),
+    MasterKey(master_key::Command),
     Audit(audit::Audit),
     Webhooks(webhooks::Webhooks),
     Backup(backup::Backup),
@@ -108,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Demo(demo) => demo.run().await,
             Command::Teams(teams) => teams.run().await,
             Command::Keys(keys) => keys.run().await,
+            Command::MasterKey(command) => command.run().await,
             Command::Audit(audit) => audit.run().await,
             Command::Webhooks(webhooks) => webhooks.run().await,
             Command::Backup(backup) => backup.run().await,

@@ -11,7 +11,11 @@ use crate::{paint, wire};
 
 /// Opens the database that is there, has `act` do something, prints what it answers.
 pub(crate) async fn at(place: &Place, act: impl AsyncFnOnce(&Db) -> anyhow::Result<String>) -> anyhow::Result<()> {
-    let config = Config::load(place, None, &environment)?;
+    with(&Config::load(place, None, &environment)?, act).await
+}
+
+/// The same with settings that were read already.
+pub(crate) async fn with(config: &Config, act: impl AsyncFnOnce(&Db) -> anyhow::Result<String>) -> anyhow::Result<()> {
     if let Database::Sqlite(path) = &config.database
         && !path.exists()
     {

@@ -21,6 +21,7 @@ use storage::{Db, MIGRATIONS};
 use crate::backup::manifest::{self, DATABASE, Manifest, SANDBOXES, Saved};
 use crate::backup::{parts, sync};
 use crate::config::{Config, Database, Place};
+use crate::master_key::at_hand;
 use crate::restore::holds::Held;
 use crate::serve::environment;
 use crate::{paint, wire};
@@ -64,11 +65,16 @@ impl Restore {
         let places = Places::new(database, &config.sandboxes)?;
         let held = places.fill(&self.folder, &manifest).await?;
         places.settle().with_context(|| format!("putting the backup in place in {}", config.data_dir.display()))?;
+        let key = lacking(&manifest.master_keys, &config.master_key);
         paint::print(&if self.json {
             let held = json!({ "held": held.asks, "stopped_or_at_rest": held.rests, "unreadable": held.unreadable });
-            format!("{}\n", json!({ "data_dir": config.data_dir, "backup": manifest, "runs": held }))
+            let opens = key.is_none();
+            format!(
+                "{}\n",
+                json!({ "data_dir": config.data_dir, "backup": manifest, "runs": held, "master_key_at_hand": opens })
+            )
         } else {
-            said(&config.data_dir, &manifest, &held)
+            said(&config.data_dir, &manifest, &held, key)
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -185,7 +191,21 @@ fn same(part: &Path, saved: &Saved, found: &Saved) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn said(data_dir: &Path, manifest: &Manifest, held: &Held) -> String {
+/// What is to be done if the key is not at hand that the secrets are sealed with. The files and Jobs are whole without it.
+fn lacking(sealed_with: &[String], place: &at_hand::Place) -> Option<String> {
+    // One that cannot be read is as good as none: it is told below, and by the start.
+    let at_hand = place.read().ok().flatten().map(|key| key.id());
+    if sealed_with.is_empty() || at_hand.is_some_and(|id| sealed_with.contains(&id)) {
+        return None;
+    }
+    let (ids, place) = (sealed_with.join(" or "), place.shown());
+    Some(format!(
+        "Its secrets are sealed with the master key {ids}, which is not in the backup and not at hand ({place}): before you start the server, \
+         put it there, or name the file that it is in with --master-key-file."
+    ))
+}
+
+fn said(data_dir: &Path, manifest: &Manifest, held: &Held, key: Option<String>) -> String {
     let asks = (held.asks > 0).then(|| {
         format!(
             "{} Jobs were at work or due. None goes on by itself, since what they did after the backup is not in it: each asks.\n\
@@ -197,5 +217,5 @@ fn said(data_dir: &Path, manifest: &Manifest, held: &Held) -> String {
         .then(|| format!("{} Jobs cannot be read and will fail, saying so, when the server starts.", held.unreadable));
     let keys = "API keys that were revoked after the backup are valid again: look at `errand keys list` before you start the server.";
     let first = format!("restored into {}\n", data_dir.display()) + &parts(manifest);
-    first + &paint::lines(asks.into_iter().chain(unreadable).chain([keys.to_owned()]))
+    first + &paint::lines(asks.into_iter().chain(unreadable).chain(key).chain([keys.to_owned()]))
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use agent::discover::{self, USUAL_PORTS};
@@ -11,12 +10,13 @@ use clap::Args;
 use server::Tls;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, Database, Place};
+use crate::logs::Log;
 use crate::paint;
 use crate::signals::{self, Signals};
-use crate::wire::{House, Role};
+use crate::telemetry::Telemetry;
+use crate::wire::{Doors, House, Role};
 
 /// Serve the API and run Jobs.
 ///
@@ -35,34 +35,13 @@ pub(crate) struct Serve {
     log: Log,
 }
 
-/// How much is logged.
-#[derive(Args)]
-pub(crate) struct Log {
-    /// What to log on standard error: off, error, warn, info, debug or trace. Never holds secrets or what Jobs say.
-    #[arg(long = "log", env = "ERRAND_LOG", value_name = "LEVEL", value_parser = LevelFilter::from_str)]
-    level: Option<LevelFilter>,
-}
-
-impl Log {
-    /// Logs from now on; `usual` where nobody said how much.
-    pub(crate) fn start(&self, usual: LevelFilter) {
-        tracing_subscriber::fmt()
-            .with_max_level(self.level.unwrap_or(usual))
-            .with_writer(std::io::stderr)
-            // It would tell standard error that standard error cannot be written to, and panic: a full log must not end requests and Jobs.
-            .log_internal_errors(false)
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init();
-    }
-}
-
 impl Serve {
     /// Serves until SIGTERM or Ctrl-C. A second one ends it at once.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        self.log.start(LevelFilter::INFO);
         crate::wire::install_tls();
         let mut signals = Signals::new()?;
         let mut config = Config::load(&self.place, self.listen, &environment)?;
+        let telemetry = Telemetry::start(&self.log, &config)?;
         if self.role != Role::All && matches!(config.database, Database::Sqlite(_)) {
             anyhow::bail!(
                 "--role api and --role worker share their work through PostgreSQL; on SQLite one node does all, so leave --role out"
@@ -81,10 +60,15 @@ impl Serve {
             tokio::spawn(renew(tls, signals::reload()?));
         }
         let (listener, address) = listen(&config.listen).await?;
+        let metrics = match &config.metrics {
+            Some(address) => Some(bind(address, "[metrics] listen, ERRAND_METRICS_LISTEN").await?),
+            None => None,
+        };
         let own_key = environment("ERRAND_API_KEY");
         let house = House::open(&config, own_key.as_deref()).await?;
         // A new key is shown at once: whatever happens from here on, it is not made again.
-        paint::print(&greeting(&config, self.role, address, house.new_key.as_deref()))?;
+        let page = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+        paint::print(&greeting(&config, self.role, address, page, house.new_key.as_deref()))?;
         let models = std::mem::take(&mut config.models);
         // A node that runs no Jobs needs no models; looking for them on this machine's ports would only delay it.
         let ports: &[(u16, &str)] = if self.role == Role::Api { &[] } else { &USUAL_PORTS };
@@ -99,7 +83,9 @@ impl Serve {
             paint::print(&models_line(&found.said))?;
         }
         let grace = config.grace;
-        let mut running = house.start(config, self.role, Arc::new(found.providers), listener, tls)?;
+        let providers = found.providers.with_meters(telemetry.meters.agent.clone());
+        let doors = Doors { api: listener, tls, metrics };
+        let mut running = house.start(config, self.role, Arc::new(providers), doors, &telemetry)?;
         tokio::select! {
             () = signals.next() => {}
             error = running.failed() => return Err(error),
@@ -128,10 +114,14 @@ fn wrong_tls(wrong: &str) -> anyhow::Error {
 
 /// Takes the address; what it is then, with the port if that was left open.
 pub(crate) async fn listen(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address} (--listen, ERRAND_LISTEN)"))?;
+    let listener = bind(address, "--listen, ERRAND_LISTEN").await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+async fn bind(address: &str, setting: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address} ({setting})"))
 }
 
 /// A variable of the process, unless it is empty.
@@ -139,7 +129,13 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-fn greeting(config: &Config, role: Role, address: SocketAddr, new_key: Option<&str>) -> String {
+fn greeting(
+    config: &Config,
+    role: Role,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+    new_key: Option<&str>,
+) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut lines = vec![
         format!("Errand {}", env!("CARGO_PKG_VERSION")),
@@ -158,6 +154,9 @@ fn greeting(config: &Config, role: Role, address: SocketAddr, new_key: Option<&s
              `folder` in section [sandboxes] of errand.toml."
                 .to_owned(),
         );
+    }
+    if let Some(address) = metrics {
+        lines.push(format!("  Metrics http://{address}/metrics"));
     }
     if let Some(key) = new_key {
         lines.push(format!("  Key     {key}"));

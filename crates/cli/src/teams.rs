@@ -9,6 +9,7 @@ use storage::Db;
 use storage::teams::{self, Team};
 
 use crate::ambient::SystemAmbient;
+use crate::backup::size;
 use crate::config::Place;
 use crate::{office, table, wire};
 
@@ -52,7 +53,7 @@ async fn create(db: &Db, name: String, as_json: bool) -> anyhow::Result<String> 
     anyhow::ensure!(!name.trim().is_empty() && name.chars().count() <= 200, "a team's name has 1 to 200 characters");
     let ambient = SystemAmbient::new();
     let now = ambient.now();
-    let team = Team { id: TeamId(ambient.id(now)), name, created_at: now };
+    let team = Team { id: TeamId(ambient.id(now)), name, created_at: now, file_bytes: 0 };
     let new = team.clone();
     let taken = db.write(async move |tx| {
         teams::hold(tx).await?;
@@ -75,10 +76,13 @@ async fn list(db: &Db, as_json: bool) -> anyhow::Result<String> {
     if as_json {
         return Ok(format!("{}\n", json!({ "teams": teams.iter().map(document).collect::<Vec<_>>() })));
     }
-    let rows = teams.into_iter().map(|team| [team.id.to_string(), team.name, team.created_at.to_string()]);
-    Ok(table::rows(["ID", "NAME", "CREATED"], rows))
+    let rows = teams.into_iter().map(|team| {
+        let Team { id, name, created_at, file_bytes } = team;
+        [id.to_string(), created_at.to_string(), size(file_bytes), name]
+    });
+    Ok(table::rows(["ID", "CREATED", "FILES", "NAME"], rows))
 }
 
 fn document(team: &Team) -> Value {
-    json!({ "id": team.id, "name": team.name, "created_at": team.created_at.to_string() })
+    json!({ "id": team.id, "name": team.name, "created_at": team.created_at.to_string(), "file_bytes": team.file_bytes })
 }

@@ -1,6 +1,7 @@
 //! `errand webhooks`: the secrets that receivers check deliveries with, and the deliveries that were given up.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use domain::webhooks::{DeliveryId, Secret};
@@ -11,7 +12,9 @@ use storage::{Db, StoreError, settings};
 
 use crate::ambient::SystemAmbient;
 use crate::client::Failure;
-use crate::config::Place;
+use crate::config::{Config, Place};
+use crate::master_key::at_hand;
+use crate::serve::environment;
 use crate::span::Span;
 use crate::{office, table, wire};
 
@@ -61,11 +64,12 @@ impl Webhooks {
     /// Does it.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Self { place, json, team, action } = self;
-        office::at(&place, async move |db| {
+        let config = Config::load(&place, None, &environment)?;
+        office::with(&config, async |db| {
             let team = office::team(db, team.as_deref()).await?.id;
             match action {
-                Action::Secret => secrets(db, team, json).await,
-                Action::Rotate { grace } => rotate(db, team, grace, json).await,
+                Action::Secret => secrets(&config, db, team, json).await,
+                Action::Rotate { grace } => rotate(&config, db, team, grace, json).await,
                 Action::Dead { limit, offset } => dead(db, team, (limit, offset), json).await,
                 Action::Replay { ids } => replay(db, team, &ids, json).await,
             }
@@ -75,10 +79,12 @@ impl Webhooks {
     }
 }
 
-async fn secrets(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String> {
-    let now = SystemAmbient::new().now();
+async fn secrets(config: &Config, db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String> {
+    let ambient = Arc::new(SystemAmbient::new());
+    let now = ambient.now();
+    let keys = at_hand::look(config, db, ambient).await?;
     let read = db.read::<_, StoreError, _>(async |tx| {
-        Ok((settings::server_key(tx).await?, webhooks::generations(tx, team, now).await?))
+        Ok((settings::server_key(tx, &keys).await?, webhooks::generations(tx, team, now).await?))
     });
     let (key, generations) = read.await?;
     let key =
@@ -87,14 +93,14 @@ async fn secrets(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String>
     Ok(if as_json { format!("{}\n", json!({ "secrets": shown })) } else { shown.join("\n") + "\n" })
 }
 
-async fn rotate(db: &Db, team: TeamId, grace: Span, as_json: bool) -> anyhow::Result<String> {
+async fn rotate(config: &Config, db: &Db, team: TeamId, grace: Span, as_json: bool) -> anyhow::Result<String> {
     let now = SystemAmbient::new().now();
     db.write(async move |tx| {
         webhooks::rotate(tx, team, now.plus_ms(grace.0)).await?;
         wire::note(tx, team, now, "webhook_secret.rotate", team, None).await
     })
     .await?;
-    secrets(db, team, as_json).await
+    secrets(config, db, team, as_json).await
 }
 
 async fn dead(db: &Db, team: TeamId, page: (u32, u64), as_json: bool) -> anyhow::Result<String> {

@@ -1,6 +1,6 @@
 //! Where the rooms meet: a database, an engine and a server in one process, for [`crate::serve`] and [`crate::demo`].
 //!
-//! The order of opening is the order of refusing: folder, locks, database, schema, keys. Nothing moves before all of them are there.
+//! The order of opening is the order of refusing: folder, locks, database, schema, master key, API keys. Nothing moves before all of them are there.
 
 use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
@@ -22,6 +22,7 @@ use domain::{Ambient, ApiKeyId, TeamId, Timestamp, audit};
 use engine::Engine;
 use serde_json::{Value, json};
 use server::{Door, Tls};
+use storage::master_keys::Keyring;
 use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, settings, teams, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,6 +32,10 @@ use uuid::Uuid;
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
 use crate::keys;
+use crate::master_key::at_hand;
+use crate::meters::Page;
+use crate::telemetry::Telemetry;
+use crate::traces::Exporter;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +50,8 @@ pub(crate) enum Role {
 
 /// How long webhooks that are on their way may take at the end. One that takes longer is sent again by whoever comes next.
 const WEBHOOK_GRACE: Duration = Duration::from_secs(3);
+/// How long the last spans may take to reach their collector.
+const SPANS_GRACE: Duration = Duration::from_secs(3);
 /// How often the clock is compared.
 const SYNC: Duration = Duration::from_secs(10);
 /// Further away than this is worth a warning, in milliseconds.
@@ -55,9 +62,20 @@ pub(crate) struct House {
     db: Db,
     ambient: Arc<SystemAmbient>,
     locks: Vec<DataLock>,
+    keyring: Keyring,
     server_key: [u8; 32],
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
+}
+
+/// Where a server is reached.
+pub(crate) struct Doors {
+    /// The API.
+    pub(crate) api: TcpListener,
+    /// With TLS that ends here, or without.
+    pub(crate) tls: Option<Tls>,
+    /// The metrics, if they are shown.
+    pub(crate) metrics: Option<TcpListener>,
 }
 
 /// A server at work.
@@ -65,7 +83,8 @@ pub(crate) struct Running {
     db: Db,
     engine: Option<Engine>,
     delivering: server::Delivering,
-    aside: [JoinHandle<()>; 2],
+    aside: Vec<JoinHandle<()>>,
+    exporter: Option<Arc<Exporter>>,
     ready: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -81,6 +100,7 @@ impl House {
         if let Some(Err(weak)) = own_key.map(api_keys::check_own) {
             anyhow::bail!("ERRAND_API_KEY: {weak}");
         }
+        at_hand::refuse_none(config)?;
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
         open_sandboxes(config)?;
@@ -90,6 +110,9 @@ impl House {
         db.migrate(MIGRATIONS, now.0).await.with_context(|| config.database.to_string())?;
         db.end_idle_sessions().await.with_context(|| config.database.to_string())?;
         faults::point("start.migrated");
+        // Before anything moves: a node with a wrong key must not begin.
+        let keyring = at_hand::found(config, &db, Arc::clone(&ambient) as Arc<dyn Ambient>).await?;
+        at_hand::seal_clear(&db, &keyring).await?;
         if !db.is_shared() {
             // The locks are ours, so whoever held these claims is gone.
             db.write(async move |tx| {
@@ -109,11 +132,10 @@ impl House {
         };
         let own = own_key.map(str::to_owned);
         let new_key = db.write(async move |tx| admit(tx, own, new).await).await?;
-        let mut fresh = [0; 32];
-        ambient.random(&mut fresh);
-        let server_key = db.write(async move |tx| settings::found_server_key(tx, fresh).await).await?;
+        let keys = keyring.clone();
+        let server_key = db.write(async move |tx| settings::found_server_key(tx, &keys).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, server_key, new_key })
+        Ok(Self { db, ambient, locks, keyring, server_key, new_key })
     }
 
     /// Closes it again, with nothing started.
@@ -127,19 +149,27 @@ impl House {
         config: Config,
         role: Role,
         model: Arc<dyn Model>,
-        listener: TcpListener,
-        tls: Option<Tls>,
+        doors: Doors,
+        telemetry: &Telemetry,
     ) -> anyhow::Result<Running> {
-        let Self { db, ambient, locks, server_key, .. } = self;
-        let egress = egress::Client::new(egress::Policy::new(config.egress).never(listener.local_addr()?))?;
+        let Self { db, ambient, locks, keyring, server_key, .. } = self;
+        let Doors { api: listener, tls, metrics } = doors;
+        let mut policy = egress::Policy::new(config.egress).never(listener.local_addr()?);
+        if let Some(metrics) = &metrics {
+            policy = policy.never(metrics.local_addr()?);
+        }
+        let egress = egress::Client::new(policy)?;
+        let Telemetry { meters, exporter, .. } = telemetry.clone();
         let workspaces = if db.is_shared() {
             let node = node_name(&config.data_dir, ambient.as_ref())?;
+            telemetry.name_node(&node);
             Workspaces::shared(config.sandboxes, config.quota, &node)
         } else {
             Workspaces::with_quota(config.sandboxes, config.quota)
         };
         let bell = Bell::default();
-        let aside = [
+        telemetry.set_clock(&ambient);
+        let mut aside = vec![
             tokio::spawn(keep_time(db.clone(), Arc::clone(&ambient))),
             tokio::spawn(hints::carry(db.clone(), bell.clone())),
         ];
@@ -154,6 +184,7 @@ impl House {
             pdf: PdfReader::new(own_program()?),
             limits: config.limits,
             settings: config.engine,
+            meters: meters.engine.clone(),
         };
         let engine = (role != Role::Api).then(|| Engine::start(parts));
         let ready = Arc::new(AtomicBool::new(true));
@@ -163,11 +194,21 @@ impl House {
             ambient: Arc::clone(&ambient),
             client: egress.clone(),
             key: server_key,
+            meters: meters.server.clone(),
         };
+        if let Some(listener) = metrics {
+            let page = Arc::new(Page::new(&meters, db.clone(), Arc::clone(&ambient)));
+            let show = move || {
+                let page = Arc::clone(&page);
+                async move { page.text().await }
+            };
+            aside.push(tokio::spawn(server::serve_metrics(listener, show)));
+        }
         let app = server::App {
             db: db.clone(),
             bell,
             ambient,
+            keyring,
             egress,
             files: Arc::new(workspaces),
             upload_urls: server::UploadUrls {
@@ -180,6 +221,7 @@ impl House {
             requests_per_minute: config.requests_per_minute,
             api: role != Role::Worker,
             ready: Arc::clone(&ready),
+            meters: meters.server,
         };
         let (stop, stopped) = oneshot::channel();
         let stopped = async move {
@@ -189,7 +231,7 @@ impl House {
         let door = Door { limits: config.connections, tls };
         let serving = tokio::spawn(server::serve(listener, app, door, stopped));
         let delivering = deliveries.start();
-        Ok(Running { db, engine, delivering, aside, ready, stop, serving, _locks: locks })
+        Ok(Running { db, engine, delivering, aside, exporter, ready, stop, serving, _locks: locks })
     }
 }
 
@@ -227,6 +269,11 @@ impl Running {
         }
         for task in self.aside {
             task.abort();
+        }
+        if let Some(exporter) = self.exporter {
+            // It waits for its own thread. Whatever is late is lost: nobody waits for a collector.
+            let flushed = tokio::task::spawn_blocking(move || exporter.flush(SPANS_GRACE));
+            let _ended = tokio::time::timeout(SPANS_GRACE, flushed).await;
         }
         self.db.close().await;
     }
@@ -393,7 +440,7 @@ fn warn_if_shared(path: &Path) {
     if mode & 0o077 != 0 {
         let path = path.display();
         tracing::warn!(
-            "{path} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets in clear: chmod go= {path}"
+            "{path} is open to other users of this machine (mode {mode:o}), and what is kept there is private: chmod go= {path}"
         );
     }
 }

@@ -17,6 +17,7 @@ pub mod files;
 pub mod human_requests;
 pub mod ids;
 pub mod limits;
+pub mod master_key;
 pub mod models;
 pub mod runs;
 pub mod sandboxes;

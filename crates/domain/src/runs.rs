@@ -103,6 +103,16 @@ pub struct Run {
     /// Since when it is active; `None` while it waits, sleeps or has ended.
     active_since: Option<Timestamp>,
     last_at: Timestamp,
+    round: Round,
+}
+
+/// A run's way from its start, or from the message that resumed it after an end, to the next end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// 1, 2, 3, …
+    pub number: u32,
+    /// When it began.
+    pub began: Timestamp,
 }
 
 /// What was used of the limits since the run was started or resumed by a person.
@@ -186,6 +196,7 @@ impl Run {
             used: Used::default(),
             active_since: None,
             last_at: Timestamp(0),
+            round: Round { number: 0, began: Timestamp(0) },
         }
     }
 
@@ -270,6 +281,11 @@ impl Run {
     /// What people said and answered, oldest first.
     pub fn people(&self) -> &[String] {
         &self.people
+    }
+
+    /// The round that it is in, or that has just ended.
+    pub fn round(&self) -> Round {
+        self.round
     }
 
     /// Whether the server has said something to its readers already.

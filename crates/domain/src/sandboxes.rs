@@ -61,6 +61,15 @@ pub trait Files: Send + Sync + 'static {
     /// [`FileError`].
     fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError>;
 
+    /// How many bytes the files of a sandbox have.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn used(&self, sandbox: &str) -> Result<u64, FileError>;
+
+    /// How many bytes all files of a team may have; 0: any number.
+    fn team_bytes(&self) -> u64;
+
     /// Begins to write a file of up to `most` bytes, which need not be in memory all at once.
     ///
     /// # Errors

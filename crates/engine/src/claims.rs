@@ -8,6 +8,8 @@ use std::time::Duration;
 use storage::StoreError;
 use storage::work::{self, Claimed, Claiming, Lease};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::job;
@@ -167,18 +169,24 @@ fn begin(shop: &Arc<Shop>, claimed: Claimed, place: Option<OwnedSemaphorePermit>
     if let Some(times) = claimed.probation {
         shop.probation.begin(lease, shop.parts.ambient.steady_ms(), times);
     }
+    if let Some(since) = claimed.fresh_since {
+        shop.parts.meters.dispatched(Duration::from_millis(shop.now().ms_since(since)));
+    }
+    // All that is logged on the way is logged as this run's.
+    let span = tracing::error_span!("run", team = %lease.team, run = %lease.run, round = Empty);
     let shop_of_run = Arc::clone(shop);
     let placed = place.is_some();
     let place = place.or_else(|| shop.stand());
     let mut held = lock(&shop.held);
-    let task = tokio::spawn(async move {
+    let driving = async move {
         job::drive(&shop_of_run, claimed, placed).await;
         let mut held = lock(&shop_of_run.held);
         if held.get(&lease.run).is_some_and(|held| held.lease == lease) {
             held.remove(&lease.run);
         }
         drop(place);
-    });
+    };
+    let task = tokio::spawn(driving.instrument(span));
     // After a pause longer than the lease, this process may claim a run that a task of its own still works on.
     if let Some(late) = held.insert(lease.run, Held { lease, task: task.abort_handle(), missed: false, until }) {
         late.task.abort();

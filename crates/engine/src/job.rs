@@ -18,13 +18,14 @@ use storage::bell::RunWatch;
 use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed};
 use storage::{StoreError, journal};
+use tracing::Instrument as _;
 
 use crate::files::{self, NotPlaced};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
-use crate::{leases, unreadable};
+use crate::{leases, quota, span, unreadable};
 
 /// Journals longer than this are read on the blocking pool: folding them takes milliseconds.
 const LONG: u64 = 200;
@@ -34,7 +35,7 @@ const RETRY: Duration = Duration::from_millis(300);
 
 /// Moves a claimed run as far as it goes, then lets go of it.
 pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
-    if claimed.attempt > shop.parts.settings.deaths {
+    if claimed.attempt > shop.parts.settings.deaths && !sabotaged(Sabotage::ForgetDeaths) {
         // Not even read: reading it may be what kills.
         return unreadable::quarantine(shop, &claimed).await;
     }
@@ -54,10 +55,15 @@ pub(crate) async fn drive(shop: &Shop, claimed: Claimed, placed: bool) {
     }
     drop(tries);
     let outcome = match loaded {
-        Ok((job, due)) => job.work(due).await,
+        Ok((mut job, due)) => {
+            let outcome = job.work(due).await;
+            job.leave();
+            outcome
+        }
         Err(StoreError::Corrupt { what }) => unreadable::give_up(shop, &claimed, what).await,
         Err(error) => Err(error),
     };
+    quota::note(&shop.parts.db, &shop.parts.workspaces, claimed.lease.team, claimed.sandbox.clone()).await;
     if let Err(error) = outcome {
         unreadable::leave_alone(shop, claimed.lease, &error).await;
     }
@@ -68,6 +74,8 @@ struct Job<'s> {
     claimed: Claimed,
     plan: Arc<Plan>,
     workspace: Workspace,
+    /// Whether it has taken the files from earlier workers.
+    entered: bool,
     tools: Toolbox,
     run: Run,
     news: RunWatch,
@@ -89,15 +97,18 @@ impl<'s> Job<'s> {
         let news = shop.parts.bell.watch_run(claimed.lease.run.0);
         let plan = shop.plan(claimed.lease.team, claimed.build).await?;
         let (run, due) = replay(shop, &claimed, &plan).await?;
-        let workspace = shop.parts.workspaces.open(&claimed.sandbox);
+        span::enter_round(run.round());
+        let lease = claimed.lease;
+        let workspace = shop.parts.workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim);
+        let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((
-            Self { shop, claimed, plan, workspace, tools, run, news, placed, early: None },
+            Self { shop, claimed, plan, workspace, entered: false, tools, run, news, placed, early: None },
             due.unwrap_or(Effect::Wait),
         ))
     }
 
-    async fn work(mut self, due: Effect) -> Result<(), StoreError> {
+    async fn work(&mut self, due: Effect) -> Result<(), StoreError> {
         faults::point("job.loaded");
         let (mut events, mut due) = (self.notes(), due);
         loop {
@@ -107,13 +118,16 @@ impl<'s> Job<'s> {
             if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
             }
+            if matches!(&next, Effect::CallTool(call) if tools::uses_files(&call.name)) {
+                self.enter().await;
+            }
             // Nothing leaves under a lease that may be over before it arrives. Whoever claims the run next finds it due as it is.
             let lease = self.claimed.lease;
             if matches!(next, Effect::CallModel { .. } | Effect::CallTool(_))
                 && !self.shop.may_act(lease)
                 && !leases::renew_one(self.shop, lease).await
             {
-                tracing::warn!(run = %lease.run, "the lease cannot be renewed in time: its worker stops before the next step");
+                tracing::warn!("the lease cannot be renewed in time: its worker stops before the next step");
                 // It may be renewed all the same, and late: then nobody would have the run for as long as it holds.
                 return self.let_go().await;
             }
@@ -142,6 +156,7 @@ impl<'s> Job<'s> {
         let plan = Arc::clone(&self.plan);
         // Once the model has answered, the files are its to change.
         if !plan.files.is_empty() && !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })) {
+            self.enter().await;
             let (lease, left) = (self.claimed.lease, self.run.wall_left_ms(self.shop.now()));
             let placing = files::place(self.shop, lease, &plan.files, &self.workspace);
             match wait(self.shop, lease.run, &mut self.news, left, placing).await {
@@ -177,6 +192,25 @@ impl<'s> Job<'s> {
         })
     }
 
+    /// What is still being written does not arrive any more. Nobody waits for that.
+    fn leave(self) {
+        if self.entered {
+            tokio::task::spawn_blocking(move || self.workspace.leave());
+        }
+    }
+
+    /// Takes the files from earlier workers, before the first use of them. Whoever calls this looks afterwards whether the lease still holds.
+    async fn enter(&mut self) {
+        if !std::mem::replace(&mut self.entered, true) {
+            let workspace = self.workspace.clone();
+            let entered = tokio::task::spawn_blocking(move || workspace.enter()).await;
+            if let Ok(Err(error)) = entered {
+                // Every write of this worker fails now, and its model hears of it.
+                tracing::error!(%error, "the files of a run cannot be taken over");
+            }
+        }
+    }
+
     async fn use_tool(&mut self, call: &ToolCall) -> Waited<Event> {
         let left = self.run.wall_left_ms(self.shop.now());
         let limit = self.shop.parts.limits.tool_ms;
@@ -191,10 +225,12 @@ impl<'s> Job<'s> {
             call.await
         };
         let limited = tokio::time::timeout(Duration::from_millis(limit), calling);
-        let waited = wait(self.shop, run, &mut self.news, left, limited).await;
+        let span = span::tool(self.shop, call);
+        let waited = wait(self.shop, run, &mut self.news, left, limited).instrument(span.clone()).await;
         faults::point("tool.after");
         waited.map(|outcome| {
             let outcome = outcome.unwrap_or_else(|_late| timed_out(call, limit));
+            span::note(&span, &outcome);
             Event::ToolFinished { key: call.key, outcome }
         })
     }
@@ -243,7 +279,7 @@ impl<'s> Job<'s> {
     /// Decides on `events` and whatever is in the inbox, and commits them with all that follows. `due` is what there was to do; it stands
     /// unless the events change it.
     async fn commit(&mut self, events: Vec<Event>, due: Effect) -> Result<Going, StoreError> {
-        let asked_before = self.run.pending_request().map(|request| request.id);
+        let (asked_before, round_before) = (self.run.pending_request().map(|request| request.id), self.run.round());
         let (mut next, mut all, mut taken) = (due, vec![], vec![]);
         let mut events = events;
         loop {
@@ -254,7 +290,10 @@ impl<'s> Job<'s> {
             let now = self.shop.now();
             let (step, refused) = self.run.advance(now, events);
             for refused in refused {
-                tracing::debug!(run = %self.claimed.lease.run, %refused, "left out");
+                tracing::debug!(%refused, "left out");
+            }
+            if self.run.round() != round_before {
+                span::enter_round(self.run.round());
             }
             all.extend(step.events);
             next = step.next.unwrap_or(next);
@@ -288,6 +327,7 @@ impl<'s> Job<'s> {
             match write(self.shop, &commit).await? {
                 Committed::Done { tail, due_again } => {
                     faults::point("job.committed");
+                    span::ended(self.shop, &commit, Some(&self.plan), round_before, self.run.round());
                     if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                         let told =
@@ -311,7 +351,8 @@ impl<'s> Job<'s> {
                     self.make_way(&mut all, &taken).await?;
                 }
                 Committed::Lost => {
-                    tracing::warn!(run = %self.claimed.lease.run, "lease lost: nothing was written, its worker stops");
+                    self.shop.parts.meters.lease_lost();
+                    tracing::warn!("lease lost: nothing was written, its worker stops");
                     return Ok(Going::LetGo);
                 }
             }

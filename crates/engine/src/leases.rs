@@ -82,6 +82,7 @@ fn abandon(shop: &Shop, lease: Lease) {
     let mut held = lock(&shop.held);
     let Some(lost) = held.get_mut(&lease.run).filter(|held| held.lease == lease) else { return };
     if lost.missed {
+        shop.parts.meters.lease_lost();
         tracing::warn!(run = %lease.run, "lease lost: its worker stops");
         lost.task.abort();
         held.remove(&lease.run);

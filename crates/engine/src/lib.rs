@@ -12,12 +12,15 @@ mod claims;
 mod files;
 mod job;
 mod leases;
+mod meters;
 mod outage;
 mod pace;
 mod plan;
 mod probation;
+mod quota;
 mod reaper;
 mod shop;
+mod span;
 mod unreadable;
 mod wait;
 
@@ -37,6 +40,7 @@ use storage::{Bell, Db};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use crate::meters::Meters;
 use crate::pace::{Pace, Said};
 use crate::shop::{Shop, lock};
 
@@ -60,6 +64,8 @@ pub struct Parts {
     pub limits: Limits,
     /// How this process works.
     pub settings: Settings,
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// How this process works: section `[engine]` of `errand.toml`.
@@ -83,7 +89,7 @@ impl Default for Settings {
 }
 
 /// How long letting go may take once the grace is over: a database that does not answer by then is told nothing more.
-const LETTING_GO: Duration = Duration::from_secs(5);
+pub const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A running engine. Dropping it without [`Engine::drain`] leaves its claims to run out.
 pub struct Engine {
@@ -127,7 +133,7 @@ impl Engine {
     }
 
     /// Stops claiming at once, lets each run end the step it is in, and lets go of it. After `grace` what is still in flight is dropped and
-    /// released too; a model turn is then asked for again by whoever claims the run next. Takes five seconds more than `grace` at most: if the
+    /// released too; a model turn is then asked for again by whoever claims the run next. Takes [`LETTING_GO`] more than `grace` at most: if the
     /// database does not answer, leases are left to run out.
     pub async fn drain(mut self, grace: Duration) {
         faults::point("drain.begun");

@@ -1,7 +1,8 @@
 //! What a Build demands of each model turn, read from its config once.
 
 use agent::tools::guide::guide;
-use domain::builds::{Config, Sampling, SeedTurn};
+use domain::builds::{Build, Config, Sampling, SeedTurn};
+use domain::{AgentId, BuildId};
 use storage::StoreError;
 
 /// Told to a model whose Build names team files.
@@ -9,6 +10,8 @@ const GIVEN: &str = "Files that belong to this Assignment are in /workspace/file
 
 /// A Build, ready to run.
 pub(crate) struct Plan {
+    pub(crate) agent: AgentId,
+    pub(crate) build: BuildId,
     pub(crate) model: String,
     pub(crate) instructions: String,
     pub(crate) seed: Vec<SeedTurn>,
@@ -21,14 +24,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads a stored config.
-    pub(crate) fn read(config: &str) -> Result<Self, StoreError> {
+    /// Reads a stored Build.
+    pub(crate) fn read(build: &Build) -> Result<Self, StoreError> {
         let config: Config =
-            serde_json::from_str(config).map_err(|error| storage::unreadable("builds.config", &error))?;
+            serde_json::from_str(&build.config_json).map_err(|error| storage::unreadable("builds.config", &error))?;
         let json_object = config.wants_json_object();
         let files = config.files();
         let given = if files.is_empty() { String::new() } else { format!("\n\n{GIVEN}") };
         Ok(Self {
+            agent: build.agent,
+            build: build.id,
             model: config.model_name().to_owned(),
             instructions: format!(
                 "{}{given}\n\n# Your standard operating procedure\n\n{}",

@@ -14,6 +14,7 @@ use storage::{Db, StoreError, answers, sandboxes, webhooks};
 use uuid::Uuid;
 
 use crate::files;
+use crate::quota;
 use crate::shop::Shop;
 
 /// Between two rounds.
@@ -31,6 +32,9 @@ pub(crate) async fn keep_reaping(shop: Arc<Shop>) {
     loop {
         if let Err(error) = reap(&shop.parts.db, &shop.parts.workspaces, shop.now()).await {
             tracing::error!(%error, "reaping sandboxes failed; the next round tries again");
+        }
+        if let Err(error) = quota::recount(&shop.parts.db, &shop.parts.workspaces).await {
+            tracing::error!(%error, "counting what teams' files take up failed; the next round tries again");
         }
         if let Err(error) = sweep(&shop.parts.db, shop.now()).await {
             tracing::error!(%error, "forgetting old answers and webhooks failed; the next round tries again");
@@ -96,7 +100,6 @@ mod tests {
     use std::path::Path;
 
     use domain::agents::Agent;
-    use domain::builds::Secrets;
     use domain::sandboxes::SandboxPath;
     use domain::{AgentId, BuildId, RunId};
     use storage::builds::NewBuild;
@@ -123,7 +126,7 @@ mod tests {
                 name: "build".into(),
                 config: "{}".into(),
                 submitted: "{}".into(),
-                secrets: Secrets::default(),
+                sealed: None,
                 created_at: END,
             };
             builds::insert(tx, TEAM, new).await

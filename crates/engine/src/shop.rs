@@ -135,7 +135,7 @@ impl Shop {
         }
         let stored = self.parts.db.read(async |tx| builds::get(tx, team, build).await).await?;
         let stored = stored.ok_or_else(|| StoreError::Corrupt { what: format!("build {build} is gone") })?;
-        let plan = Arc::new(Plan::read(&stored.config_json)?);
+        let plan = Arc::new(Plan::read(&stored)?);
         let mut plans = lock(&self.plans);
         if plans.len() >= PLANS_MAX {
             plans.clear();

@@ -8,15 +8,15 @@ use storage::runs::{self, Commit, Committed, Then};
 use storage::work::{self, Claimed, Lease};
 use storage::{StoreError, journal};
 
-use crate::job;
 use crate::shop::Shop;
+use crate::{job, span};
 
 /// How long a run is left alone after an error of the store, in milliseconds.
 const A_MINUTE_MS: u64 = 60_000;
 
 /// Fails a run whose journal or Build cannot be read, so that whoever waits for it is told.
 pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Result<(), StoreError> {
-    tracing::error!(run = %claimed.lease.run, what, "the run cannot be read and is given up");
+    tracing::error!(what, "the run cannot be read and is given up");
     let message = format!(
         "What is stored of this Job cannot be read: {what}. Its journal is kept; this is a bug worth reporting."
     );
@@ -26,7 +26,7 @@ pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Res
 /// Fails a run that its workers do not survive, so that it cannot take down one node after the other.
 pub(crate) async fn quarantine(shop: &Shop, claimed: &Claimed) {
     let deaths = claimed.attempt.saturating_sub(1);
-    tracing::error!(run = %claimed.lease.run, deaths, "the run outlived its workers too often and is quarantined");
+    tracing::error!(deaths, "the run outlived its workers too often and is quarantined");
     let message = format!(
         "{deaths} times in a row the server that worked on this Job died, or lost its lease. The Job is not tried again. The log of those \
          servers says what happened; `engine.deaths` in errand.toml says how often a Job is tried."
@@ -63,10 +63,16 @@ async fn fail(shop: &Shop, claimed: &Claimed, cause: Cause) -> Result<(), StoreE
             then: Then::Release,
             now: shop.now(),
         });
-        if !matches!(job::write(shop, &commit).await?, Committed::Overtaken) {
-            shop.parts.bell.ring_run(lease.run.0);
-            return Ok(());
+        match job::write(shop, &commit).await? {
+            Committed::Overtaken => continue,
+            Committed::Lost => shop.parts.meters.lease_lost(),
+            Committed::Done { .. } => {
+                let round = span::unread(&commit);
+                span::ended(shop, &commit, None, round, round);
+            }
         }
+        shop.parts.bell.ring_run(lease.run.0);
+        return Ok(());
     }
 }
 
@@ -90,13 +96,13 @@ async fn news(shop: &Shop, lease: Lease, after: i64) -> Result<(Vec<i64>, Vec<Ev
 
 /// Lets go of a run for a while after an error, or for good where only a newer version can go on.
 pub(crate) async fn leave_alone(shop: &Shop, lease: Lease, error: &StoreError) {
-    tracing::error!(run = %lease.run, %error, "the run is left alone");
+    tracing::error!(%error, "the run is left alone");
     let newer = matches!(error, StoreError::Schema(_));
     let left = shop.parts.db.write_leases(async move |tx| {
         if newer { work::leave_to_newer(tx, lease).await } else { work::let_go(tx, lease, A_MINUTE_MS).await }
     });
     if let Err(error) = left.await {
-        tracing::error!(run = %lease.run, %error, "letting go failed: the lease will run out");
+        tracing::error!(%error, "letting go failed: the lease will run out");
     } else {
         shop.parts.bell.ring_work();
     }

@@ -83,11 +83,21 @@ pub enum Sabotage {
     WallClockLeases,
     /// A reader misses an event.
     DropEvent,
+    /// Whoever comes back to an event stream misses an event.
+    SkipOnReturn,
+    /// What was answered to an `Idempotency-Key` is forgotten.
+    ForgetAnswers,
+    /// A change leaves no row in the audit chain.
+    SkipAudit,
+    /// A server whose disk failed to sync goes on.
+    TrustDisk,
+    /// A run is tried again however many workers died of it.
+    ForgetDeaths,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
@@ -99,6 +109,11 @@ impl Sabotage {
         Self::CounterInMemory,
         Self::WallClockLeases,
         Self::DropEvent,
+        Self::SkipOnReturn,
+        Self::ForgetAnswers,
+        Self::SkipAudit,
+        Self::TrustDisk,
+        Self::ForgetDeaths,
     ];
 
     /// Its name in `ERRAND_SABOTAGE`.
@@ -115,6 +130,11 @@ impl Sabotage {
             Self::CounterInMemory => "counter-in-memory",
             Self::WallClockLeases => "wall-clock-leases",
             Self::DropEvent => "drop-event",
+            Self::SkipOnReturn => "skip-on-return",
+            Self::ForgetAnswers => "forget-answers",
+            Self::SkipAudit => "skip-audit",
+            Self::TrustDisk => "trust-disk",
+            Self::ForgetDeaths => "forget-deaths",
         }
     }
 }

@@ -58,11 +58,14 @@ pub(crate) async fn create(
         created_at: now,
         updated_at: now,
     };
-    let first = draft.map(|draft| draft.build(BuildId(app.ambient.id(now)), agent.id, now));
+    let (first, keys) = (BuildId(app.ambient.id(now)), app.keyring.clone());
     let create = async move |tx: &mut Tx<'_>| {
         agents::insert(tx, &agent).await?;
-        let build = match first {
-            Some(first) => builds::insert(tx, agent.team, first).await?,
+        let build = match draft {
+            Some(draft) => {
+                let new = draft.sealed(tx, &keys, (agent.team, agent.id, first), now).await?;
+                builds::insert(tx, agent.team, new).await?
+            }
             None => None,
         };
         let id = agent.id;

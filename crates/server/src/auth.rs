@@ -2,7 +2,7 @@
 //!
 //! [`authenticate`] is a layer before all of the API, so that nothing about a request is judged before its key. [`Caller`] is what handlers get
 //! of it: the only source of a [`TeamId`], without which no query can be asked. It names the right that the handler needs, so that none can be
-//! written without one. How many requests a key may make is counted in `rates.rs`.
+//! written without one. How many requests a key may make is counted in `rates.rs`, how many keys may be guessed in `strangers.rs`.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -16,6 +16,8 @@ use axum::response::{IntoResponse, Response};
 use domain::api_keys::{ApiKey, Scope};
 use domain::{ApiKeyId, TeamId, Timestamp, api_keys as keys};
 use storage::{Db, api_keys};
+use tracing::field::display;
+use tracing::{Instrument as _, Span};
 
 use crate::Shared;
 use crate::errors::ApiError;
@@ -107,6 +109,8 @@ pub(crate) async fn authenticate(
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(ApiError::InvalidToken("This API key has expired."));
     }
+    let span = Span::current();
+    span.record("team", display(key.team)).record("key", display(key.id));
     let count = shared.rates.count(&shared.app.db, &key, now).await;
     let mut response = if let Some(refusal) = count.refusal() {
         refusal.into_response()
@@ -120,8 +124,15 @@ pub(crate) async fn authenticate(
 
 impl Shared {
     async fn find_key(&self, hash: [u8; 32], now: Timestamp) -> Result<Arc<ApiKey>, ApiError> {
+        if !self.strangers.may_look(&hash, now) {
+            return Err(ApiError::TooManyStrangers);
+        }
         let found = self.app.db.read::<_, ApiError, _>(async |tx| Ok(api_keys::find(tx, hash).await?)).await?;
-        let key = found.ok_or(ApiError::InvalidToken("This API key is unknown or was revoked."))?;
+        let Some(key) = found else {
+            self.strangers.missed(&hash);
+            return Err(ApiError::InvalidToken("This API key is unknown or was revoked."));
+        };
+        self.strangers.found(hash);
         if key.last_used_at.is_none_or(|noted| now.ms_since(noted) >= NOTED_EVERY_MS) {
             note_use(self.app.db.clone(), key.id, now);
         }
@@ -133,11 +144,12 @@ impl Shared {
 
 /// Beside the request: a full disk must not keep anybody from reading.
 fn note_use(db: Db, id: ApiKeyId, now: Timestamp) {
-    tokio::spawn(async move {
+    let noting = async move {
         if let Err(error) = db.write(async move |tx| api_keys::used(tx, id, now).await).await {
             tracing::debug!(%error, key = %id, "it is not noted that a key was used");
         }
-    });
+    };
+    tokio::spawn(noting.in_current_span());
 }
 
 impl<R: Right, S: Sync> FromRequestParts<S> for Caller<R> {

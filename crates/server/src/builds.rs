@@ -14,11 +14,12 @@ use contract::builds::{Build, BuildAnswer, BuildPage, CreateBuild, NewBuildAnswe
 use contract::pages::PageQuery;
 use domain::builds::{self as rules, Defaults, REDACTED, Secrets};
 use domain::shape::Cursor;
-use domain::{AgentId, BuildId, Timestamp};
+use domain::{AgentId, BuildId, TeamId, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use storage::Tx;
 use storage::builds::{self, NewBuild};
+use storage::master_keys::Keyring;
+use storage::{StoreError, Tx};
 
 use crate::Shared;
 use crate::auth::{Caller, MayManage, MayRead};
@@ -43,15 +44,18 @@ pub(crate) async fn create(
         body.agent_id.parse().map_err(|error| ApiError::InvalidRequest(format!("/agent_id: {error}")))?;
     let config = Submitted::read(&body.config, "/config")?;
     let previous = if config.refers_back() {
-        app.db.read::<_, ApiError, _>(async |tx| Ok(builds::latest_secrets(tx, team, agent).await?)).await?
+        app.db
+            .read::<_, ApiError, _>(async |tx| Ok(builds::latest_secrets(tx, &app.keyring, team, agent).await?))
+            .await?
     } else {
         None
     };
     let draft = Draft::read(body.name, "/name", &config, &app.defaults, previous.as_ref())?;
     let notes = draft.notes();
     let now = app.ambient.now();
-    let new = draft.build(BuildId(app.ambient.id(now)), agent, now);
+    let (id, keys) = (BuildId(app.ambient.id(now)), app.keyring.clone());
     let create = async move |tx: &mut Tx<'_>| {
+        let new = draft.sealed(tx, &keys, (team, agent, id), now).await?;
         let stored = builds::insert(tx, team, new).await?.ok_or_else(|| ApiError::no_such("agent"))?;
         let id = stored.id;
         let answer = NewBuildAnswer { build: built(stored)?, agent: AgentRef { id: agent.to_string() } };
@@ -171,9 +175,16 @@ impl Draft {
         Some((NORMALIZED, value))
     }
 
-    /// The Build to store.
-    pub(crate) fn build(self, id: BuildId, agent: AgentId, created_at: Timestamp) -> NewBuild {
+    /// The Build to store, its secrets sealed.
+    pub(crate) async fn sealed(
+        self,
+        tx: &mut Tx<'_>,
+        keys: &Keyring,
+        (team, agent, id): (TeamId, AgentId, BuildId),
+        created_at: Timestamp,
+    ) -> Result<NewBuild, StoreError> {
         let Self { name, config, submitted, secrets, .. } = self;
-        NewBuild { id, agent, name, config, submitted, secrets, created_at }
+        let sealed = builds::sealed(tx, keys, (team, id), &secrets).await?;
+        Ok(NewBuild { id, agent, name, config, submitted, sealed, created_at })
     }
 }

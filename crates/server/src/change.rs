@@ -13,9 +13,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::RunId;
 use domain::audit::{self, Hash, Who};
+use domain::master_key::Sealed;
+use faults::{Sabotage, sabotaged};
 use serde::Serialize;
 use storage::answers::{self, Answer, Known, Once};
-use storage::{Tx, work};
+use storage::master_keys::{self, Keyring};
+use storage::{StoreError, Tx, work};
+use tracing::field::display;
+use tracing::{Instrument as _, Span};
 
 use crate::Shared;
 use crate::auth::{Caller, Right};
@@ -43,6 +48,7 @@ pub(crate) struct Done {
     what: &'static str,
     object: String,
     before: Option<Hash>,
+    secret: bool,
 }
 
 impl Done {
@@ -53,13 +59,18 @@ impl Done {
         what: &'static str,
         object: impl Display,
     ) -> Result<Self, ApiError> {
-        let answer = Answer { status: status.as_u16(), headers: "{}".to_owned(), body: json(body)? };
-        Ok(Self { answer, what, object: object.to_string(), before: None })
+        let answer = Answer { status: status.as_u16(), headers: "{}".to_owned(), body: json(body)?, sealed: false };
+        Ok(Self { answer, what, object: object.to_string(), before: None, secret: false })
     }
 
     /// The object was there before, and was this.
     pub(crate) fn after(self, was: &impl Serialize) -> Result<Self, ApiError> {
         Ok(Self { before: Some(audit::hash(&json(was)?)), ..self })
+    }
+
+    /// The answer holds a right or a secret: kept for a request that comes again, it is sealed.
+    pub(crate) fn secret(self) -> Self {
+        Self { secret: true, ..self }
     }
 
     /// The answer has these headers, too.
@@ -91,9 +102,9 @@ impl Shared {
         R: Send + 'static,
     {
         let under_way = change.once.as_ref().map(|once| self.under_way.begin(once)).transpose()?;
-        let (db, bell) = (self.app.db.clone(), self.app.bell.clone());
+        let (db, bell, keys) = (self.app.db.clone(), self.app.bell.clone(), self.app.keyring.clone());
         let now = self.app.ambient.now();
-        let written = tokio::spawn(async move {
+        let writing = async move {
             let _until_it_is_answered = under_way;
             let written = db.write(async move |tx: &mut Tx<'_>| {
                 if let Some(run) = run {
@@ -104,14 +115,17 @@ impl Shared {
                 if let Some(once) = &change.once
                     && let Some(answer) = known(answers::look(tx, once, &asked, now, true).await?)?
                 {
-                    return Ok((answer, true));
+                    return Ok((opened(tx, &keys, once, answer).await?, true));
                 }
                 let done = job(tx).await?;
-                if let Some(once) = &change.once {
-                    answers::keep(tx, once, &asked, &done.answer, now).await?;
+                if let Some(once) = change.once.as_ref().filter(|_| !sabotaged(Sabotage::ForgetAnswers)) {
+                    let kept = if done.secret { &sealed(tx, &keys, once, &done.answer).await? } else { &done.answer };
+                    answers::keep(tx, once, &asked, kept, now).await?;
                 }
-                // Last: see there.
-                storage::audit::append(tx, change.caller.team, now, change.entry(&done)).await?;
+                if !sabotaged(Sabotage::SkipAudit) {
+                    // Last: see there.
+                    storage::audit::append(tx, change.caller.team, now, change.entry(&done)).await?;
+                }
                 Ok((done.answer, false))
             });
             let written: Result<_, ApiError> = written.await;
@@ -123,18 +137,26 @@ impl Shared {
             }
             faults::point("api.rung");
             Ok(written)
-        });
-        let written = written.await.unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))));
+        };
+        let written = tokio::spawn(writing.in_current_span())
+            .await
+            .unwrap_or_else(|broken| Err(ApiError::Internal(format!("a write: {broken}"))));
         let (answer, replayed) = written?;
+        if let Some(run) = run.filter(|_| !replayed) {
+            Span::current().record("run", display(run));
+        }
         respond(answer, replayed)
     }
 
     /// The answer that the request got before, for what a handler does outside of a transaction.
     pub(crate) async fn replay<R>(&self, change: &Change<R>, asked: Hash) -> Result<Option<Response>, ApiError> {
         let Some(once) = &change.once else { return Ok(None) };
-        let now = self.app.ambient.now();
-        let look = async |tx: &mut Tx<'_>| Ok(answers::look(tx, once, &asked, now, false).await?);
-        let found = known(self.app.db.read::<_, ApiError, _>(look).await?)?;
+        let (now, keys) = (self.app.ambient.now(), &self.app.keyring);
+        let look = async |tx: &mut Tx<'_>| match known(answers::look(tx, once, &asked, now, false).await?)? {
+            Some(answer) => Ok(Some(opened(tx, keys, once, answer).await?)),
+            None => Ok(None),
+        };
+        let found = self.app.db.read::<_, ApiError, _>(look).await?;
         found.map(|answer| respond(answer, true)).transpose()
     }
 }
@@ -209,6 +231,21 @@ fn known(known: Known) -> Result<Option<Answer>, ApiError> {
         Known::UnderWay => Err(ApiError::IdempotencyKeyInUse),
         Known::Other => Err(ApiError::IdempotencyKeyReused),
     }
+}
+
+/// The answer as it is kept if it is a secret.
+async fn sealed(tx: &mut Tx<'_>, keys: &Keyring, once: &Once, answer: &Answer) -> Result<Answer, StoreError> {
+    let sealed = master_keys::seal(tx, keys, once.place(), &answer.body).await?;
+    Ok(Answer { body: sealed.as_bytes().to_vec(), sealed: true, ..answer.clone() })
+}
+
+/// The answer as it went out.
+async fn opened(tx: &mut Tx<'_>, keys: &Keyring, once: &Once, answer: Answer) -> Result<Answer, StoreError> {
+    if !answer.sealed {
+        return Ok(answer);
+    }
+    let body = master_keys::open(tx, keys, once.place(), &Sealed::from_bytes(answer.body.clone())).await?;
+    Ok(Answer { body: body.to_vec(), sealed: false, ..answer })
 }
 
 fn json(body: &impl Serialize) -> Result<Vec<u8>, ApiError> {

@@ -1,5 +1,5 @@
-//! Around every answer: the request's id in a header, what a browser must not do with it, how long it may take, and the one log line for what
-//! went wrong inside.
+//! Around every answer: the request's id in a header, what a browser must not do with it, how long it may take, and what the log and the meters
+//! are told: one line a request, and one more for what went wrong inside. All that is logged below is logged within the request's span.
 //!
 //! The id is the only thing of a request that may help an operator and does not fit into the closed error body (contract 2.3).
 
@@ -8,18 +8,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::Ambient;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::Shared;
 use crate::errors::{ApiError, Cause};
-use crate::{upload_urls, uploads};
+use crate::{meters, upload_urls, uploads};
 
 /// Names a request, in requests and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names what the caller does this for, in its own tracing.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Set on answers of operations that the published API does not have.
 const EXTENSION: HeaderName = HeaderName::from_static("x-errand-extension");
 /// The longest id that is taken over from a request, in bytes.
@@ -42,12 +47,43 @@ static GUARDS: [(HeaderName, HeaderValue); 5] = [
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) HeaderValue);
 
-/// Gives the request an id and logs the cause of an internal error under it.
+/// Gives the request an id, and says under it what became of the request.
 pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let id = given_id(request.headers()).cloned().unwrap_or_else(|| shared.request_ids.next());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let caller = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let span = tracing::error_span!(
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        team = Empty,
+        key = Empty,
+        run = Empty,
+        traceparent = caller.filter(|caller| caller.len() <= LONGEST_ID),
+    );
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let mut response = if uri.path_and_query().is_some_and(|path| path.as_str().len() > URI_MAX) {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let answering = answer(&shared, request, next).instrument(span.clone());
+    let mut response = answering.await;
+    let (status, took) = (response.status(), began.elapsed());
+    let cause = response.extensions_mut().remove();
+    span.in_scope(|| {
+        let (route, status) = (meters::template(route.as_ref()), status.as_u16());
+        if let Some(Cause(cause)) = cause {
+            tracing::error!(%method, path = upload_urls::shown(uri.path()), status, cause, "a request failed");
+        }
+        let ms = took.as_secs_f64() * 1e3;
+        tracing::debug!(name: "access", target: "access", %method, route, status, ms, "answered");
+    });
+    shared.app.meters.answered(&method, route.as_ref(), status, took);
+    dress(response.headers_mut(), id);
+    response
+}
+
+/// The answer, in bounded time.
+async fn answer(shared: &Shared, request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if uri.path_and_query().is_some_and(|path| path.as_str().len() > URI_MAX) {
         ApiError::UriTooLong.into_response()
     } else {
         // What its body may take to arrive comes on top: it has limits of its own.
@@ -59,13 +95,7 @@ pub(crate) async fn edge(State(shared): State<Arc<Shared>>, mut request: Request
         let patience = shared.limits.request + arrival;
         let answered = tokio::time::timeout(patience, next.run(request)).await;
         answered.unwrap_or_else(|_late| ApiError::TookTooLong(patience.as_secs()).into_response())
-    };
-    if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        let (path, status) = (upload_urls::shown(uri.path()), response.status().as_u16());
-        tracing::error!(request_id = ?id, %method, path, status, cause, "a request failed");
     }
-    dress(response.headers_mut(), id);
-    response
 }
 
 /// Gives an answer what every answer has.

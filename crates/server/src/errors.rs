@@ -13,6 +13,11 @@ use domain::sandboxes::FileError;
 use domain::shape::Flaw;
 use storage::StoreError;
 
+/// The longest name that is repeated, in bytes. Ids are shorter.
+const NAME_MAX: usize = 64;
+/// How much of a path is repeated, in bytes.
+const PATH_MAX: usize = 200;
+
 /// Why a request gets no success.
 #[derive(Debug)]
 pub(crate) enum ApiError {
@@ -29,6 +34,8 @@ pub(crate) enum ApiError {
         /// Until the next minute, in seconds.
         wait: u64,
     },
+    /// So many unknown keys were looked for in this second that this one is not.
+    TooManyStrangers,
     /// A request with this `Idempotency-Key` is being done.
     IdempotencyKeyInUse,
     /// The `Idempotency-Key` was sent with another body before.
@@ -53,6 +60,8 @@ pub(crate) enum ApiError {
     RunFull,
     /// The sandbox holds as much as it may.
     SandboxFull(String),
+    /// The team's files take up as much as they may; the sentence says how much that is, and what to do.
+    TeamFull(String),
     /// As many uploads as are taken at once are under way.
     Busy,
     /// The head or the body of the request did not come in the time there is for it.
@@ -86,7 +95,8 @@ impl ApiError {
     }
 
     pub(crate) fn no_such_path(path: &str) -> Self {
-        Self::NotFound(format!("There is nothing at {:?}.", shorten(path)))
+        let names = path.split('/').map(repeated).collect::<Vec<_>>().join("/");
+        Self::NotFound(format!("There is nothing at {:?}.", &names[..names.floor_char_boundary(PATH_MAX)]))
     }
 
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
@@ -94,7 +104,7 @@ impl ApiError {
             Self::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
             Self::InvalidUploadUrl(_) => (StatusCode::FORBIDDEN, "invalid_upload_url"),
-            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::RateLimited { .. } | Self::TooManyStrangers => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::IdempotencyKeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -107,6 +117,7 @@ impl ApiError {
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
             Self::RunFull => (StatusCode::PAYLOAD_TOO_LARGE, "run_full"),
             Self::SandboxFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "sandbox_full"),
+            Self::TeamFull(_) => (StatusCode::PAYLOAD_TOO_LARGE, "team_full"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -131,7 +142,8 @@ impl ApiError {
             Self::NotFound(text)
             | Self::InvalidRequest(text)
             | Self::PayloadTooLarge(text)
-            | Self::SandboxFull(text) => {
+            | Self::SandboxFull(text)
+            | Self::TeamFull(text) => {
                 return text.clone();
             }
             Self::InsufficientScope(scope) => {
@@ -150,6 +162,9 @@ impl ApiError {
             Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
             Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
             Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",
+            Self::TooManyStrangers => {
+                "The server is being asked for many keys that it does not know, and did not look for this one. Try again after a second."
+            }
             Self::NoHttp => "This is not a valid HTTP/1.1 request.",
             Self::TooManyConnections => "Too many connections are open at this moment. Try again after a second.",
             Self::IdempotencyKeyInUse => "A request with this Idempotency-Key is being done. Ask again in a moment.",
@@ -197,6 +212,7 @@ impl ApiError {
             Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, (*wait).into())),
             Self::Busy
             | Self::TooManyConnections
+            | Self::TooManyStrangers
             | Self::IdempotencyKeyInUse
             | Self::Store(
                 StoreError::Busy | StoreError::Exhausted(_) | StoreError::Unreachable(_) | StoreError::InDoubt(_),
@@ -266,9 +282,9 @@ impl From<FileError> for ApiError {
     }
 }
 
-/// Cuts text that a client chose to what fits into a message.
-pub(crate) fn shorten(text: &str) -> &str {
-    &text[..text.floor_char_boundary(200)]
+/// What a client wrote, as a message repeats it. What is as long as a token may be one, of a URL with a slip in it.
+pub(crate) fn repeated(text: &str) -> &str {
+    if text.len() > NAME_MAX { "…" } else { text }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::Shared;
 use crate::auth::{Caller, MayRead};
-use crate::errors::{ApiError, shorten};
+use crate::errors::{ApiError, repeated};
 use crate::path::Id;
 use crate::query::{After, Query};
 use crate::runs::find;
@@ -59,6 +59,7 @@ pub(crate) async fn stream(
         )));
     }
     let closing = shared.closing.subscribe();
+    let after = after + u64::from(after > 0 && faults::sabotaged(faults::Sabotage::SkipOnReturn));
     let tail = Tail { shared, team: caller.team, run, after, read: VecDeque::new(), watch, closing };
     let events = stream::try_unfold(tail, async |mut tail| {
         let next = tail
@@ -145,7 +146,7 @@ fn seq(place: &str, text: &str) -> Result<u64, ApiError> {
     number.ok_or_else(|| {
         ApiError::InvalidRequest(format!(
             "{place}: expected the id of an event, a whole number, got {:?}",
-            shorten(text)
+            repeated(text)
         ))
     })
 }

@@ -51,6 +51,7 @@ pub(crate) async fn push(
     if let Some(response) = shared.replay(&change, asked).await? {
         return Ok(response);
     }
+    shared.team_has_room(team, bytes.len() as u64).await?;
     let (ambient, now) = (shared.app.ambient.as_ref(), shared.app.ambient.now());
     let (id, blob, size) = (FileId(ambient.id(now)), ambient.id(now), bytes.len() as u64);
     let file = TeamFile { id, team, name, size, sha256, blob, created_at: now, updated_at: now };

@@ -27,14 +27,18 @@ mod health;
 mod human_requests;
 mod limits;
 mod messages;
+mod meters;
+mod metrics;
 mod openapi;
 mod operations;
 mod path;
 mod query;
+mod quota;
 mod rates;
 mod router;
 mod runs;
 mod sandboxes;
+mod strangers;
 mod tls;
 mod upload_urls;
 mod uploads;
@@ -48,12 +52,15 @@ use axum::Router;
 use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
+use storage::master_keys::Keyring;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::documentation::{older_openapi_document, openapi_document};
 pub use crate::limits::{Limits, raise_open_files};
+pub use crate::meters::Meters;
+pub use crate::metrics::serve_metrics;
 pub use crate::rates::REQUESTS_PER_MINUTE;
 pub use crate::tls::Tls;
 pub use crate::upload_urls::UploadUrls;
@@ -71,6 +78,8 @@ pub struct App {
     pub bell: Bell,
     /// Time, ids, chance.
     pub ambient: Arc<dyn Ambient>,
+    /// What secrets are sealed with.
+    pub keyring: Keyring,
     /// The files of sandboxes.
     pub files: Arc<dyn Files>,
     /// How upload URLs are made.
@@ -85,16 +94,18 @@ pub struct App {
     pub api: bool,
     /// Whether `/readyz` answers 200. [`serve`] clears it when it is told to stop.
     pub ready: Arc<AtomicBool>,
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// The whole API as a router, for tests and for other listeners. Event streams then end only with their runs.
 pub fn router(app: App) -> Router {
-    router::routes(Shared::new(app, Limits::default()))
+    router::routes(Shared::new(app, Limits::default(), false))
 }
 
 /// Serves until `shutdown` is over, then ends event streams, lets other requests finish for up to [`DRAIN`], and returns.
 pub async fn serve(listener: TcpListener, app: App, door: Door, shutdown: impl Future<Output = ()>) {
-    let shared = Shared::new(app, door.limits.within_open_files());
+    let shared = Shared::new(app, door.limits.within_open_files(), door.tls.is_some());
     let mut closing = shared.closing.subscribe();
     let told_to_stop = async {
         shutdown.await;
@@ -128,6 +139,8 @@ pub struct Door {
 struct Shared {
     app: App,
     limits: Limits,
+    /// Whether TLS ends here.
+    secure: bool,
     /// Becomes true when the server is told to stop.
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
@@ -135,23 +148,26 @@ struct Shared {
     /// The same of files that come by upload URLs: see `upload_urls.rs`.
     streams: Arc<Semaphore>,
     known_keys: auth::KnownKeys,
+    strangers: strangers::Strangers,
     rates: rates::Rates,
     under_way: change::UnderWay,
     request_ids: edge::RequestIds,
 }
 
 impl Shared {
-    fn new(app: App, limits: Limits) -> Arc<Self> {
+    fn new(app: App, limits: Limits, secure: bool) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(uploads::PLACES));
         let request_ids = edge::RequestIds::new(app.ambient.as_ref());
         let rates = rates::Rates::new(app.requests_per_minute);
         Arc::new(Self {
             app,
             limits,
+            secure,
             closing: watch::Sender::new(false),
             uploads,
             streams: Arc::new(Semaphore::new(upload_urls::PLACES)),
             known_keys: auth::KnownKeys::default(),
+            strangers: strangers::Strangers::default(),
             rates,
             under_way: change::UnderWay::default(),
             request_ids,

@@ -108,6 +108,7 @@ fn request_body(body: &Body, example: &str, schemas: &mut Schemas) -> Value {
                 "type": "object",
                 "properties": {"file": binary(), "path": {"type": "string", "description": "Where to put it."}},
                 "required": ["file"],
+                "additionalProperties": false,
             });
             json!({
                 "required": true,
@@ -150,7 +151,8 @@ fn content(content: &Content, schemas: &mut Schemas) -> Map<String, Value> {
     let (kind, carried) = match content {
         Content::Json(shape) => ("application/json", json!({"schema": schemas.answer(*shape)})),
         Content::Plain => ("application/json", json!({"schema": {"type": "object"}})),
-        Content::File => ("application/octet-stream", json!({"schema": binary()})),
+        // Of the kind that its name says.
+        Content::File => ("*/*", json!({"schema": binary()})),
         Content::Events(shape) => {
             let event = schemas.answer(*shape);
             ("text/event-stream", json!({"schema": {"type": "string"}, "x-errand-event": event}))

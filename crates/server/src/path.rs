@@ -8,7 +8,7 @@ use domain::webhooks::DeliveryId;
 use domain::{AgentId, BuildId, RunId};
 use uuid::Uuid;
 
-use crate::errors::{ApiError, shorten};
+use crate::errors::{ApiError, repeated};
 
 /// An id from the path, by the name that its type has there.
 pub(crate) struct Id<T>(pub(crate) T);
@@ -112,7 +112,7 @@ impl<T: PathId, S: Send + Sync> FromRequestParts<S> for Id<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let bad = |text: &str| {
-            let (name, text) = (T::NAME, shorten(text));
+            let (name, text) = (T::NAME, repeated(text));
             ApiError::InvalidRequest(format!(
                 "{name} in the path: expected a UUID, 8-4-4-4-12 hex digits, got {text:?}"
             ))

@@ -9,7 +9,7 @@ use contract::pages::{PageQuery, RunQuery};
 use storage::Tx;
 
 use crate::Shared;
-use crate::errors::{ApiError, shorten};
+use crate::errors::{ApiError, repeated};
 
 /// From this offset on a page is read beside the point reads, since the rows before it must be walked.
 const DEEP: u64 = 1_000;
@@ -101,5 +101,5 @@ fn only(known: &str, pairs: &[(String, String)]) -> Result<Option<String>, ApiEr
 }
 
 fn bad(name: &str, sentence: &str) -> ApiError {
-    ApiError::InvalidRequest(format!("query parameter `{}`: {sentence}", shorten(name)))
+    ApiError::InvalidRequest(format!("query parameter `{}`: {sentence}", repeated(name)))
 }

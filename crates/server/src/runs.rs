@@ -176,6 +176,12 @@ fn webhook(app: &App, text: String) -> Result<((String, String), Option<String>)
         let expected = format!("expected an absolute http or https URL of at most {WEBHOOK_MAX} bytes");
         return Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}")));
     };
+    // It could never be called, and would be kept and shown as it is.
+    if text.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some_and(|whole| whole.as_str().contains('@'))) {
+        let expected =
+            "expected a URL without user name and password. Deliveries are signed, which a receiver can check";
+        return Err(ApiError::InvalidRequest(format!("/webhook_url: {expected}.")));
+    }
     let warning = app.egress.policy().check(&text).err().map(|error| error.for_user());
     Ok(((text, url.origin().ascii_serialization()), warning))
 }

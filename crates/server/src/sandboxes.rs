@@ -21,6 +21,7 @@ use crate::change::{Change, Done, nothing_asked};
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId};
 use crate::query::{FilePath, Nothing, Query};
+use crate::quota;
 use crate::uploads::Upload;
 
 /// `sandbox.create`. It takes no body; one that comes along is not read.
@@ -70,15 +71,21 @@ pub(crate) async fn upload(
     if let Some(response) = shared.replay(&change, asked).await? {
         return Ok(response);
     }
-    let object = format!("{id}{file}");
+    let team = change.caller.team;
+    shared.team_has_room(team, answer.size_bytes).await?;
+    let (object, sandbox) = (format!("{id}{file}"), id.clone());
     let write = move |files: &dyn Files| {
         // Until the bytes are out of memory, also when the client has gone.
         let _place = place;
-        files.write(&id, &file, &bytes)
+        files.write(&id, &file, &bytes)?;
+        quota::measured(files, &id)
     };
-    shared.files(write).await?;
+    let used = shared.files(write).await?;
     // The file is there before anything is said of it. Whoever dies in between leaves a file that the client sends again.
-    let note = async move |_: &mut Tx<'_>| Done::new(StatusCode::CREATED, &answer, "sandbox.upload", object);
+    let note = async move |tx: &mut Tx<'_>| {
+        quota::note(tx, team, &sandbox, used).await?;
+        Done::new(StatusCode::CREATED, &answer, "sandbox.upload", object)
+    };
     shared.change(change, asked, None, note).await
 }
 

@@ -13,7 +13,6 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use contract::sandboxes::{NewUploadUrl, UploadUrl, UploadedFile};
-use domain::TeamId;
 use domain::audit::{self, Who};
 use domain::sandboxes::{FileError, Incoming, SandboxPath};
 use domain::uploads::{Grant, Refused, Seal};
@@ -28,6 +27,7 @@ use crate::edge::RequestId;
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId, UploadToken};
 use crate::query::{Nothing, Query};
+use crate::quota;
 use crate::sandboxes::{bad_path, live};
 use crate::uploads::{file_too_large, place};
 
@@ -45,7 +45,8 @@ pub(crate) const LONGEST: Duration = Duration::from_mins(50);
 pub struct UploadUrls {
     /// What their tokens are sealed with.
     pub seal: Seal,
-    /// The server's origin as its clients see it, such as `https://errand.example.com`. Without it, it is what the request was sent to.
+    /// The server's origin as its clients see it, such as `https://errand.example.com`. Without it, it is what the request was sent to, by `https` if
+    /// TLS ends at this server. What a proxy before it spoke is not asked: a header of whoever sends would say so.
     pub public_url: Option<String>,
     /// How long they are good for.
     pub lifetime: Duration,
@@ -66,7 +67,7 @@ pub(crate) async fn create(
     let path = SandboxPath::parse_file(&asked.path).map_err(bad_path)?;
     let origin = match &urls.public_url {
         Some(url) => url.clone(),
-        None => origin(&uri, &headers)?,
+        None => format!("{}://{}", if shared.secure { "https" } else { "http" }, host(&uri, &headers)?),
     };
     let (team, key, now) = (change.caller.team, change.caller.key, shared.app.ambient.now());
     let lifetime = u64::try_from(urls.lifetime.as_millis()).unwrap_or(u64::MAX);
@@ -79,7 +80,7 @@ pub(crate) async fn create(
     };
     let create = async move |tx: &mut Tx<'_>| {
         live(tx, team, &grant.sandbox, now).await?;
-        Done::new(StatusCode::OK, &answer, "upload_url.create", object)
+        Ok(Done::new(StatusCode::OK, &answer, "upload_url.create", object)?.secret())
     };
     shared.change(change, hash, None, create).await
 }
@@ -104,6 +105,8 @@ pub(crate) async fn put(
     if declared_length(request.headers()).is_some_and(|length| length > grant.most) {
         return Err(file_too_large(grant.most));
     }
+    // Of a file that does not say how long it is, whether there is room for any.
+    shared.team_has_room(grant.team, declared_length(request.headers()).unwrap_or(1)).await?;
     let _place = place(&shared.streams).await?;
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let incoming = {
@@ -115,6 +118,8 @@ pub(crate) async fn put(
     // It may have gone while the file was on its way.
     shared.still_good(&grant).await?;
     let size_bytes = blocking(move || incoming.finish()).await?;
+    let sandbox = grant.sandbox.clone();
+    let used = shared.files(move |files| quota::measured(files, &sandbox)).await?;
     let answer = UploadedFile { path: grant.path.to_string(), size_bytes };
     let after = serde_json::to_vec(&answer).map_err(|error| ApiError::Internal(format!("an answer: {error}")))?;
     let done = audit::Change {
@@ -125,7 +130,7 @@ pub(crate) async fn put(
         after: Some(audit::hash(&after)),
         request_id: request_id.and_then(|id| id.to_str().ok().map(str::to_owned)),
     };
-    shared.note(grant.team, done).await?;
+    shared.note(&grant, used, done).await?;
     Ok(Json(answer))
 }
 
@@ -157,15 +162,19 @@ impl Shared {
         self.app.db.read(look).await
     }
 
-    /// Adds a row to the team's audit log, for what was done without a key.
-    async fn note(&self, team: TeamId, done: audit::Change) -> Result<(), ApiError> {
-        let now = self.app.ambient.now();
-        self.app.db.write(async move |tx: &mut Tx<'_>| Ok(storage::audit::append(tx, team, now, done).await?)).await
+    /// Adds a row to the team's audit log, for what was done without a key, and notes how much the sandbox holds.
+    async fn note(&self, grant: &Grant, used: Option<u64>, done: audit::Change) -> Result<(), ApiError> {
+        let (now, team, sandbox) = (self.app.ambient.now(), grant.team, grant.sandbox.clone());
+        let note = async move |tx: &mut Tx<'_>| {
+            quota::note(tx, team, &sandbox, used).await?;
+            Ok(storage::audit::append(tx, team, now, done).await?)
+        };
+        self.app.db.write(note).await
     }
 }
 
-/// Where the request was sent to, if that can be an origin.
-fn origin(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
+/// Where the request was sent to, if that can be a host.
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     const WANTED: &str = "The header Host: expected the server's name as clients reach it, perhaps with a port.";
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -179,7 +188,7 @@ fn origin(uri: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     let read = |host: &str| host.parse().is_ok_and(|read: Authority| whole(&read) == host.len());
     let host = host.filter(|host| host.len() <= 255 && host.bytes().all(plain) && read(host));
     let host = host.ok_or_else(|| ApiError::InvalidRequest(WANTED.into()))?;
-    Ok(format!("http://{host}"))
+    Ok(host.to_owned())
 }
 
 /// Takes the whole body, a piece at a time.

@@ -17,6 +17,8 @@ use storage::{Bell, Db, StoreError, Tx};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use crate::Meters;
+
 /// Deliveries to one origin at once.
 const PER_ORIGIN: usize = 4;
 /// Deliveries at once.
@@ -41,6 +43,8 @@ pub struct Deliveries {
     pub client: Client,
     /// The server's own key, from which teams' secrets come.
     pub key: [u8; 32],
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// Deliveries at work.

@@ -1,24 +1,32 @@
 //! Builds: written once. Their numbers come from the Assignment's own counter, taken in the transaction that inserts, so that they have neither
-//! gaps nor duplicates, and the highest one is the count.
+//! gaps nor duplicates, and the highest one is the count. Their secrets are sealed before they come here: see `master_keys.rs`.
 
 use domain::builds::{Build, Secrets};
+use domain::master_key::{Place, Sealed};
 use domain::{AgentId, BuildId, TeamId, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::db::{Row, StoreError, Tx, params};
-use crate::journal;
+use crate::master_keys::{Keyring, open, seal};
 
 const NUMBER: &str = "UPDATE agents SET build_count = build_count + 1, updated_at = $3 WHERE team_id = $1 AND id = $2 RETURNING build_count";
-const INSERT: &str = "INSERT INTO builds (team_id, id, agent_id, revision_number, name, config, submitted, secrets, created_at) \
+const INSERT: &str = "INSERT INTO builds (team_id, id, agent_id, revision_number, name, config, submitted, sealed, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const GET: &str = "SELECT id, team_id, agent_id, revision_number, name, config, created_at FROM builds WHERE team_id = $1 AND id = $2";
 const PAGE: &str = "SELECT id, team_id, agent_id, revision_number, name, config, created_at FROM builds \
     WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT $3 OFFSET $4";
 const TOTAL: &str = "SELECT build_count FROM agents WHERE team_id = $1 AND id = $2";
 const LATEST_SECRETS: &str =
-    "SELECT secrets FROM builds WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT 1";
+    "SELECT id, sealed, secrets FROM builds WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT 1";
+const CLEAR: &str = "SELECT team_id, id, secrets FROM builds WHERE secrets IS NOT NULL LIMIT $1";
+// Bytes 2 to 5 are the data key's number.
+const OLD: &str =
+    "SELECT team_id, id, sealed FROM builds WHERE sealed IS NOT NULL AND substr(sealed, 2, 4) <> $1 LIMIT $2";
+const SEAL: &str = "UPDATE builds SET sealed = $3, secrets = NULL WHERE team_id = $1 AND id = $2";
+const FORGET: &str = "UPDATE builds SET sealed = NULL WHERE sealed IS NOT NULL";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, PAGE, TOTAL, LATEST_SECRETS];
+pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, PAGE, TOTAL, LATEST_SECRETS, CLEAR, OLD, SEAL, FORGET];
 
 /// A Build that has no number yet.
 #[derive(Debug)]
@@ -33,8 +41,8 @@ pub struct NewBuild {
     pub config: String,
     /// What was submitted, header values redacted.
     pub submitted: String,
-    /// The header values of its MCP tools.
-    pub secrets: Secrets,
+    /// The header values of its MCP tools, for [`Place::Headers`]: see [`sealed`].
+    pub sealed: Option<Sealed>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -45,7 +53,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewBuild) -> Result<Opti
         return Ok(None);
     };
     let revision_number = row.u32(0)?;
-    let secrets = if new.secrets.is_empty() { None } else { Some(journal::json(&new.secrets)?) };
+    let sealed = new.sealed.map(|sealed| sealed.as_bytes().to_vec());
     let values = params![
         team,
         new.id,
@@ -54,7 +62,7 @@ pub async fn insert(tx: &mut Tx<'_>, team: TeamId, new: NewBuild) -> Result<Opti
         &new.name,
         &new.config,
         &new.submitted,
-        secrets,
+        sealed,
         new.created_at
     ];
     tx.exec(INSERT, &values).await?;
@@ -90,14 +98,79 @@ pub async fn page(
     Ok(Some((rows.iter().map(read).collect::<Result<_, _>>()?, total.u64(0)?)))
 }
 
+/// The secrets of a new Build, sealed. `None`: it has none.
+pub async fn sealed(
+    tx: &mut Tx<'_>,
+    keys: &Keyring,
+    (team, build): (TeamId, BuildId),
+    secrets: &Secrets,
+) -> Result<Option<Sealed>, StoreError> {
+    if secrets.is_empty() {
+        return Ok(None);
+    }
+    let json = serde_json::to_vec(secrets).map(Zeroizing::new);
+    // The error might quote a value: it is not passed on.
+    let json = json.map_err(|_| StoreError::Corrupt { what: "the secrets of a new Build are no JSON".into() })?;
+    seal(tx, keys, Place::Headers(team, build), &json).await.map(Some)
+}
+
 /// The header values of the newest Build, which a new one may refer to without repeating them (contract A9).
-pub async fn latest_secrets(tx: &mut Tx<'_>, team: TeamId, agent: AgentId) -> Result<Option<Secrets>, StoreError> {
+pub async fn latest_secrets(
+    tx: &mut Tx<'_>,
+    keys: &Keyring,
+    team: TeamId,
+    agent: AgentId,
+) -> Result<Option<Secrets>, StoreError> {
     let Some(row) = tx.row(LATEST_SECRETS, &params![team, agent]).await? else {
         return Ok(None);
     };
-    let Some(json) = row.opt_text(0)? else { return Ok(None) };
+    let place = Place::Headers(team, BuildId(row.uuid(0)?));
+    let json = match row.opt_bytes(1)? {
+        Some(sealed) => open(tx, keys, place, &Sealed::from_bytes(sealed)).await?,
+        // A node of an older version wrote it since the last start.
+        None => match row.opt_text(2)? {
+            Some(clear) => Zeroizing::new(clear.into_bytes()),
+            None => return Ok(None),
+        },
+    };
     // The error would quote the text: it is not passed on.
-    serde_json::from_str(&json).map(Some).map_err(|_| StoreError::Corrupt { what: "builds.secrets".into() })
+    serde_json::from_slice(&json).map(Some).map_err(|_| StoreError::Corrupt { what: "the secrets of a Build".into() })
+}
+
+/// Seals the secrets of up to `most` Builds that an older version left in clear; how many they were.
+pub(crate) async fn seal_clear(tx: &mut Tx<'_>, keys: &Keyring, most: u32) -> Result<u64, StoreError> {
+    let rows = tx.rows(CLEAR, &params![most]).await?;
+    for row in &rows {
+        let (team, id) = (TeamId(row.uuid(0)?), BuildId(row.uuid(1)?));
+        put_sealed(tx, keys, (team, id), row.text_ref(2)?.as_bytes()).await?;
+    }
+    Ok(rows.len() as u64)
+}
+
+/// Seals the secrets of up to `most` Builds anew that another data key sealed than this one; how many they were.
+pub(crate) async fn seal_anew(tx: &mut Tx<'_>, keys: &Keyring, number: u32, most: u32) -> Result<u64, StoreError> {
+    let rows = tx.rows(OLD, &params![number.to_be_bytes().as_slice(), most]).await?;
+    for row in &rows {
+        let (team, id) = (TeamId(row.uuid(0)?), BuildId(row.uuid(1)?));
+        let opened = open(tx, keys, Place::Headers(team, id), &Sealed::from_bytes(row.bytes(2)?)).await?;
+        put_sealed(tx, keys, (team, id), &opened).await?;
+    }
+    Ok(rows.len() as u64)
+}
+
+/// Forgets the secrets of all Builds; how many had some.
+pub(crate) async fn forget_secrets(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    tx.exec(FORGET, &[]).await
+}
+
+async fn put_sealed(
+    tx: &mut Tx<'_>,
+    keys: &Keyring,
+    (team, id): (TeamId, BuildId),
+    secrets: &[u8],
+) -> Result<(), StoreError> {
+    let sealed = seal(tx, keys, Place::Headers(team, id), secrets).await?;
+    tx.exec(SEAL, &params![team, id, sealed.as_bytes()]).await.map(drop)
 }
 
 fn read(row: &Row) -> Result<Build, StoreError> {

@@ -271,6 +271,14 @@ impl Db {
         aside(move || readers.back_up(&to)).await
     }
 
+    /// Writes the file anew, so that nothing is left in it of what was changed or deleted before, and empties its log. It takes as long as reading and
+    /// writing all of it, and up to twice its room on the disk. Whether it did: only a database that is a file can be written so.
+    pub async fn rewrite(&self) -> Result<bool, StoreError> {
+        let Engine::Sqlite { readers, .. } = &*self.0 else { return Ok(false) };
+        let readers = Arc::clone(readers);
+        aside(move || readers.rewrite()).await.map(|()| true)
+    }
+
     /// Checks a file that nobody uses: that it is a database of ours, and every page and index of it.
     pub async fn examine(file: &Path) -> Result<(), StoreError> {
         let file = file.to_owned();

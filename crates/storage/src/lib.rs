@@ -22,6 +22,9 @@ pub mod holds;
 pub mod human_requests;
 mod ids;
 pub mod journal;
+pub mod load;
+pub mod master_keys;
+pub mod quota;
 pub mod rates;
 pub mod runs;
 #[doc(hidden)]
@@ -59,5 +62,7 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(1, "start", "0001_start"),
     step!(2, "nodes", "0002_nodes"),
     step!(3, "edge", "0003_edge"),
-    step!(5, "outbox", "0005_outbox"),
+    step!(4, "secrets", "0004_secrets"),
+    step!(5, "quota", "0005_quota"),
+    step!(6, "outbox", "0006_outbox"),
 ];

@@ -4,6 +4,7 @@ use domain::sandboxes::Sandbox;
 use domain::{TeamId, Timestamp};
 
 use crate::db::{Row, StoreError, Tx, params};
+use crate::quota;
 
 const INSERT: &str = "INSERT INTO sandboxes (team_id, id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
 const GET: &str = "SELECT id, team_id, created_at, expires_at FROM sandboxes WHERE team_id = $1 AND id = $2";
@@ -13,10 +14,11 @@ const EXPIRED: &str = "SELECT id, team_id, created_at, expires_at FROM sandboxes
     AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.team_id = sandboxes.team_id AND runs.sandbox_id = sandboxes.id) \
     ORDER BY team_id, id LIMIT $4";
 const DELETE: &str = "DELETE FROM sandboxes WHERE team_id = $1 AND id = $2 \
-    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.team_id = sandboxes.team_id AND runs.sandbox_id = sandboxes.id)";
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.team_id = sandboxes.team_id AND runs.sandbox_id = sandboxes.id) RETURNING bytes";
+const ALL: &str = "SELECT team_id, id FROM sandboxes WHERE (team_id, id) > ($1, $2) ORDER BY team_id, id LIMIT $3";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[INSERT, GET, HAS_RUN, EXPIRED, DELETE];
+pub(crate) const SQL: &[&str] = &[INSERT, GET, HAS_RUN, EXPIRED, DELETE, ALL];
 
 /// Adds a sandbox.
 pub async fn insert(tx: &mut Tx<'_>, sandbox: &Sandbox) -> Result<(), StoreError> {
@@ -46,9 +48,20 @@ pub async fn expired(
     tx.rows(EXPIRED, &params![now, team, id, most]).await?.iter().map(read).collect()
 }
 
+/// Up to `most` sandboxes of all teams, in the order of their keys, from the first one after `after`. For the reaper only.
+pub async fn all(tx: &mut Tx<'_>, after: (TeamId, &str), most: u32) -> Result<Vec<(TeamId, String)>, StoreError> {
+    let rows = tx.rows(ALL, &params![after.0, after.1, most]).await?;
+    rows.iter().map(|row| Ok((TeamId(row.uuid(0)?), row.text(1)?))).collect()
+}
+
 /// Forgets a sandbox whose files are gone, unless a run names it. Without effect if it is forgotten already.
 pub async fn delete(tx: &mut Tx<'_>, team: TeamId, id: &str) -> Result<(), StoreError> {
-    tx.exec(DELETE, &params![team, id]).await.map(drop)
+    // Its team's row first, as whoever starts a run takes it: in the other order each could wait for the other.
+    quota::replaced(tx, team, 0, 0).await?;
+    match tx.row(DELETE, &params![team, id]).await? {
+        Some(row) => quota::replaced(tx, team, row.u64(0)?, 0).await,
+        None => Ok(()),
+    }
 }
 
 fn read(row: &Row) -> Result<Sandbox, StoreError> {

@@ -7,8 +7,8 @@ use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
 use crate::{
-    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, rates, runs, sabotage, sandboxes,
-    settings, teams, webhooks, work,
+    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, load, master_keys, quota, rates,
+    runs, sabotage, sandboxes, settings, teams, webhooks, work,
 };
 
 #[tokio::test]
@@ -34,6 +34,9 @@ async fn fits(db: &Db) {
         ("health", health::SQL),
         ("human_requests", human_requests::SQL),
         ("journal", journal::SQL),
+        ("load", load::SQL),
+        ("master_keys", master_keys::SQL),
+        ("quota", quota::SQL),
         ("rates", rates::SQL),
         ("runs", runs::SQL),
         ("sabotage", sabotage::SQL),
@@ -48,6 +51,9 @@ async fn fits(db: &Db) {
         assert_eq!(db.check_sql(&statements).await, Ok(()), "{noun}");
     }
     assert_eq!(db.check_sql(human_requests::PAIRS).await, Ok(()));
+    assert_eq!(db.check_sql(master_keys::PAIRS).await, Ok(()));
+    assert_eq!(db.check_sql(quota::PAIRS).await, Ok(()));
+    assert_eq!(db.check_sql(files::PAIRS).await, Ok(()));
     assert_eq!(db.check_sql(webhooks::PAIRS).await, Ok(()));
     assert_eq!(db.check_sql(work::PAIRS).await, Ok(()));
 }

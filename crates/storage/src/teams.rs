@@ -2,10 +2,11 @@
 
 use domain::{TeamId, Timestamp};
 
-use crate::db::{StoreError, Tx, params};
+use crate::db::{Row, StoreError, Tx, params};
+use crate::quota;
 
 const FIRST: &str = "SELECT id FROM teams ORDER BY id LIMIT 1";
-const ALL: &str = "SELECT id, name, created_at FROM teams ORDER BY id";
+const ALL: &str = "SELECT id, name, created_at, file_bytes FROM teams ORDER BY id";
 const INSERT: &str = "INSERT INTO teams (id, name, created_at) VALUES ($1, $2, $3)";
 
 #[cfg(test)]
@@ -33,12 +34,18 @@ pub struct Team {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Bytes of its files, as far as they are counted: see `quota.rs`.
+    pub file_bytes: u64,
 }
 
 /// All teams, oldest first. For the operator only.
 pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<Team>, StoreError> {
     let rows = tx.rows(ALL, &[]).await?;
-    rows.iter().map(|row| Ok(Team { id: TeamId(row.uuid(0)?), name: row.text(1)?, created_at: row.time(2)? })).collect()
+    let read = |row: &Row| {
+        let (id, file_bytes) = (TeamId(row.uuid(0)?), quota::count(row.int(3)?));
+        Ok(Team { id, name: row.text(1)?, created_at: row.time(2)?, file_bytes })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Adds a team.

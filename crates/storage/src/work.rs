@@ -70,7 +70,7 @@ const HELD: &str = "SELECT count(*) FROM work WHERE team_id = $1 AND due_at > er
 const CLAIMED: &str = "UPDATE runs SET status = CASE WHEN completed_at IS NOT NULL THEN status WHEN started_at IS NULL THEN 'starting' ELSE 'running' END, \
     started_at = COALESCE(started_at, $3), updated_at = $3, last_seq = last_seq + 1 \
     WHERE team_id = $1 AND id = $2 RETURNING build_id, sandbox_id, last_seq, message_count, \
-    webhook_url IS NOT NULL";
+    webhook_url IS NOT NULL, CASE WHEN last_seq = 2 + prompt_count THEN created_at END";
 const RENEW: &str = "UPDATE work SET due_at = errand_now() + $3 WHERE run_id = $1 AND claim = $2";
 // A run that a worker has carried for so long does not kill its workers: the next death is the first again. One step proves nothing, since each
 // life may get as far as the next call that kills.
@@ -156,6 +156,8 @@ pub struct Claimed {
     pub webhook: bool,
     /// The end of its journal, the claim's own entry included: last `seq`, number of messages.
     pub tail: (u64, u64),
+    /// When it was accepted, if this is the first time that anybody takes it.
+    pub fresh_since: Option<Timestamp>,
 }
 
 /// A run that was taken without a claim, with what is needed to settle it.
@@ -307,6 +309,7 @@ async fn journaled(
         sandbox: run.text(1)?,
         webhook: run.bool(4)?,
         tail,
+        fresh_since: run.opt_time(5)?,
     }))
 }
 

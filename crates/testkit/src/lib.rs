@@ -11,6 +11,7 @@
 pub mod ambient;
 pub mod chaos_proxy;
 pub mod checker;
+pub mod collector;
 pub mod documents;
 pub mod fake_provider;
 pub mod hook;

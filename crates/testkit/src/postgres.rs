@@ -107,6 +107,11 @@ impl Cluster {
         self.server.as_ref().map(Server::pid)
     }
 
+    /// The folder of everything that it keeps: data, write-ahead log, what it had to say.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the server had to say since the beginning.
     pub fn log(&self) -> io::Result<String> {
         std::fs::read_to_string(self.dir.join("log"))

@@ -102,26 +102,68 @@ async fn receive(
     who: &Who<'_>,
 ) -> Result<Draft, ModelFailure> {
     let mut stream = response.bytes_stream();
-    let mut reader = Reader::new(wire);
-    let mut decoder = Decoder::default();
-    let mut bytes = 0;
+    let mut incoming = Incoming::new(wire, max_bytes);
     while let Some(chunk) = timeout(idle, stream.next()).await.map_err(|_| failure::silent(who))? {
         let chunk = chunk.map_err(|error| failure::transport(who, &error))?;
-        bytes += chunk.len() as u64;
-        if bytes > max_bytes {
-            return Err(failure::too_long(who, max_bytes));
-        }
-        for data in decoder.feed(&chunk) {
-            if reader.take(&data, who)? {
-                return Ok(reader.draft);
-            }
+        if incoming.feed(&chunk, who)? {
+            return Ok(incoming.reader.draft);
         }
         // A server that always has more ready must not keep the timers of this task from being looked at.
         tokio::task::yield_now().await;
     }
-    match decoder.end() {
-        Some(data) if reader.take(&data, who)? => Ok(reader.draft),
-        _ => Err(failure::cut(who, "it ended without saying so")),
+    incoming.end(who)
+}
+
+/// What comes of a stream that came in these chunks and is over.
+pub(super) fn read<'c>(
+    max_bytes: u64,
+    route: &Route<'_>,
+    request: &TurnRequest<'_>,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+) -> Result<Answer, ModelFailure> {
+    let who = Who::of(route);
+    let mut incoming = Incoming::new(route.wire, max_bytes);
+    for chunk in chunks {
+        if incoming.feed(chunk, &who)? {
+            return incoming.reader.draft.finish(request, route, &who);
+        }
+    }
+    incoming.end(&who)?.finish(request, route, &who)
+}
+
+/// A stream as far as it has come.
+struct Incoming {
+    reader: Reader,
+    decoder: Decoder,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Incoming {
+    fn new(wire: Wire, max_bytes: u64) -> Self {
+        Self { reader: Reader::new(wire), decoder: Decoder::default(), bytes: 0, max_bytes }
+    }
+
+    /// Whether the final event has come with this chunk.
+    fn feed(&mut self, chunk: &[u8], who: &Who<'_>) -> Result<bool, ModelFailure> {
+        self.bytes += chunk.len() as u64;
+        if self.bytes > self.max_bytes {
+            return Err(failure::too_long(who, self.max_bytes));
+        }
+        for data in self.decoder.feed(chunk) {
+            if self.reader.take(&data, who)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What has come when nothing comes any more.
+    fn end(mut self, who: &Who<'_>) -> Result<Draft, ModelFailure> {
+        match self.decoder.end() {
+            Some(data) if self.reader.take(&data, who)? => Ok(self.reader.draft),
+            _ => Err(failure::cut(who, "it ended without saying so")),
+        }
     }
 }
 

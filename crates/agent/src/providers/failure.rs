@@ -27,12 +27,16 @@ impl<'a> Who<'a> {
     }
 
     fn fail(&self, code: &str, retryable: bool, what: &str) -> ModelFailure {
-        let message = format!("{} ({}) {what}", self.service, self.model);
-        let message = match self.key {
-            Some(key) if !key.expose().is_empty() => message.replace(key.expose(), "[key]"),
-            _ => message,
-        };
+        let message = self.hide(&format!("{} ({}) {what}", self.service, self.model));
         ModelFailure { code: code.to_owned(), message, retryable, retry_after_ms: None }
+    }
+
+    /// The same without the key, which some providers repeat. Before anything is cut off: half a key is no key, and most of a secret.
+    fn hide(&self, text: &str) -> String {
+        match self.key {
+            Some(key) if !key.expose().is_empty() => text.replace(key.expose(), "[key]"),
+            _ => text.to_owned(),
+        }
     }
 }
 
@@ -74,9 +78,9 @@ pub(super) fn silent(who: &Who<'_>) -> ModelFailure {
 /// The connection could not be made, or did not last.
 pub(super) fn transport(who: &Who<'_>, error: &reqwest::Error) -> ModelFailure {
     if error.is_builder() {
-        who.fail("model_refused_request", false, &format!("was not asked: {}", shorten(&root(error))))
+        who.fail("model_refused_request", false, &format!("was not asked: {}", shorten(&who.hide(&root(error)))))
     } else if error.is_connect() {
-        who.fail("model_unreachable", true, &format!("cannot be reached: {}", shorten(&root(error))))
+        who.fail("model_unreachable", true, &format!("cannot be reached: {}", shorten(&who.hide(&root(error)))))
     } else if error.is_request() {
         who.fail("model_unreachable", true, "closed the connection without an answer")
     } else {
@@ -93,14 +97,14 @@ fn root(error: &dyn std::error::Error) -> String {
 pub(super) fn of_status(who: &Who<'_>, status: u16, body: &str, retry_after_ms: Option<u64>) -> ModelFailure {
     let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
     let (code, retryable) = judge(Some(status), &body);
-    let what = format!("answered {status}: {}", words(&body));
+    let what = format!("answered {status}: {}", words(who, &body));
     ModelFailure { retry_after_ms: retry_after_ms.filter(|_| retryable), ..who.fail(code, retryable, &what) }
 }
 
 /// An event that says why there will be no answer.
 pub(super) fn of_event(who: &Who<'_>, body: &Value) -> ModelFailure {
     let (code, retryable) = judge(None, body);
-    who.fail(code, retryable, &format!("broke off its answer: {}", words(body)))
+    who.fail(code, retryable, &format!("broke off its answer: {}", words(who, body)))
 }
 
 /// Money has run out, or a limit on money was reached. Waiting does not help, whatever the status.
@@ -164,15 +168,15 @@ fn judge(status: Option<u16>, body: &Value) -> (&'static str, bool) {
 }
 
 /// The provider's own words, wherever this one puts them.
-fn words(body: &Value) -> String {
+fn words(who: &Who<'_>, body: &Value) -> String {
     let places = ["/error/message", "/response/error/message", "/message", "/error", BLOCKED];
     let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)).or(body.as_str());
     match said {
         Some("") => "no reason given".to_owned(),
-        Some(words) => shorten(words),
+        Some(words) => shorten(&who.hide(words)),
         None => match error_parts(body) {
-            parts if parts.is_empty() => shorten(&body.to_string()),
-            parts => shorten(&parts.join(" ")),
+            parts if parts.is_empty() => shorten(&who.hide(&body.to_string())),
+            parts => shorten(&who.hide(&parts.join(" "))),
         },
     }
 }

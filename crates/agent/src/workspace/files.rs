@@ -21,6 +21,14 @@ impl Files for Workspaces {
         self.open(sandbox).remove(file)
     }
 
+    fn used(&self, sandbox: &str) -> Result<u64, FileError> {
+        self.open(sandbox).used()
+    }
+
+    fn team_bytes(&self) -> u64 {
+        self.quota().team_bytes
+    }
+
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
         Ok(Box::new(self.open(sandbox).begin(file, most)?))
     }

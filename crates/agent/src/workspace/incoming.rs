@@ -33,7 +33,7 @@ impl Workspace {
     pub fn begin(&self, path: &SandboxPath, most: u64) -> Result<Incoming, FileError> {
         let failed = |error: io::Error| io_error(path, &error);
         let room = self.room(path)?;
-        let folder = self.shared.make(&self.shared.incoming_folder).map_err(failed)?;
+        let folder = self.incoming().map_err(failed)?;
         let temporary = self.shared.temporary();
         let file = folder.open_with(&temporary, OpenOptions::new().write(true).create_new(true)).map_err(failed)?;
         let (workspace, path) = (self.clone(), path.clone());
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_limit_holds_to_the_byte_and_so_does_what_the_sandbox_has_room_for() {
         let folder = tempfile::tempdir().unwrap();
-        let quota = Quota { entries: 10, bytes: 100 };
+        let quota = Quota { entries: 10, bytes: 100, ..Quota::default() };
         let workspaces = Workspaces::with_quota(folder.path().to_owned(), quota);
         let sandbox = workspaces.open("s");
         for (most, size, fits) in

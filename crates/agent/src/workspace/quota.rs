@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// Folders deeper than this count as a full sandbox; paths of ours nest half as deep at most.
 const DEPTH_MAX: usize = 64;
 
-/// What one sandbox may hold.
+/// What one sandbox may hold, and what all files of a team may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quota {
@@ -18,11 +18,13 @@ pub struct Quota {
     pub entries: usize,
     /// Bytes of all files, by their apparent size, so that sparse files count in full.
     pub bytes: u64,
+    /// Bytes of all files of one team, in its sandboxes and beside them; 0: no bound. Who knows the sum sees to it: here is only the number.
+    pub team_bytes: u64,
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { entries: 1_000, bytes: 1 << 30 }
+        Self { entries: 1_000, bytes: 1 << 30, team_bytes: 0 }
     }
 }
 
@@ -35,7 +37,7 @@ impl Quota {
         removed: u64,
         added: u64,
     ) -> io::Result<Result<(), FileError>> {
-        let mut used = Quota { entries: 0, bytes: 0 };
+        let mut used = Quota { entries: 0, bytes: 0, team_bytes: 0 };
         self.count(home, DEPTH_MAX, &mut used)?;
         let entries = used.entries.saturating_add(new_names);
         let bytes = used.bytes.saturating_sub(removed).saturating_add(added);
@@ -50,9 +52,16 @@ impl Quota {
 
     /// How many bytes a file may have that takes the place of one with `removed` bytes.
     pub(super) fn room(self, home: &Dir, removed: u64) -> io::Result<u64> {
-        let mut used = Quota { entries: 0, bytes: 0 };
+        let mut used = Quota { entries: 0, bytes: 0, team_bytes: 0 };
         self.count(home, DEPTH_MAX, &mut used)?;
         Ok(self.bytes.saturating_sub(used.bytes).saturating_add(removed))
+    }
+
+    /// How many bytes the files in it have.
+    pub(super) fn used(self, home: &Dir) -> io::Result<u64> {
+        let mut used = Quota { entries: 0, bytes: 0, team_bytes: 0 };
+        self.count(home, DEPTH_MAX, &mut used)?;
+        Ok(used.bytes)
     }
 
     fn count(self, folder: &Dir, depth: usize, used: &mut Quota) -> io::Result<()> {

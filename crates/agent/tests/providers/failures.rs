@@ -238,6 +238,15 @@ async fn no_key_in_any_message() {
         assert!(!failure.message.contains(KEY) && failure.message.contains("[key]"), "{failure:?}");
         assert!(failure.message.chars().count() < 700, "{} characters", failure.message.len());
     }
+    // Wherever the words are cut off, it is not in the middle of a key.
+    let most = &KEY[..KEY.len() - 1];
+    for (wire, model) in WIRES {
+        for before in 586..601 {
+            let words = format!("{}{KEY}", "x".repeat(before));
+            let failure = failure(status(wire, 401, &words), model, "").await;
+            assert!(!failure.message.contains(most), "{before}: {failure:?}");
+        }
+    }
     let fake = FakeProvider::scripted([]).await.unwrap();
     let providers = providers(&fake, "");
     assert!(!format!("{providers:?} {}", providers.describe()).contains(KEY));

@@ -32,6 +32,9 @@ pub(crate) struct Manifest {
     pub(crate) taken_at: String,
     /// The schema, as the numbers of its steps.
     pub(crate) migrations: Vec<u32>,
+    /// Ids of the master keys that open its secrets, none of which is in it. Empty: they are not sealed, or there are none.
+    #[serde(default)]
+    pub(crate) master_keys: Vec<String>,
     pub(crate) database: Saved,
     pub(crate) sandboxes: Saved,
 }
@@ -61,10 +64,10 @@ struct Sealed<'t> {
 }
 
 impl Manifest {
-    /// Of a backup that this version takes.
-    pub(crate) fn new(taken_at: Timestamp, migrations: Vec<u32>, database: Saved, sandboxes: Saved) -> Self {
-        let errand = env!("CARGO_PKG_VERSION").to_owned();
-        Self { format: FORMAT, errand, taken_at: taken_at.to_string(), migrations, database, sandboxes }
+    /// Of a backup that this version takes. `schema` is the migrations and the master keys.
+    pub(crate) fn new(taken_at: Timestamp, schema: (Vec<u32>, Vec<String>), database: Saved, sandboxes: Saved) -> Self {
+        let (errand, (migrations, master_keys)) = (env!("CARGO_PKG_VERSION").to_owned(), schema);
+        Self { format: FORMAT, errand, taken_at: taken_at.to_string(), migrations, master_keys, database, sandboxes }
     }
 
     /// Writes it into the folder, durably.
@@ -145,7 +148,7 @@ mod tests {
     fn whatever_byte_of_it_changes_it_is_refused_or_means_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let saved = Saved { files: 1, bytes: 2, sha256: "aa".into() };
-        let manifest = Manifest::new(Timestamp(0), vec![1, 2], saved.clone(), saved);
+        let manifest = Manifest::new(Timestamp(0), (vec![1, 2], vec!["0123456789abcdef".into()]), saved.clone(), saved);
         manifest.write(folder.path()).unwrap();
         assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
         let path = folder.path().join(MANIFEST);

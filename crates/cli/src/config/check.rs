@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::limits::Limits;
+use domain::master_key::MasterKey;
 use egress::Allow;
 use storage::{Pooler, PostgresSettings};
 
 use super::{Database, ServerPart};
+use crate::master_key::at_hand;
 
 /// Numbers with which no run would ever move.
 pub(super) fn engine(engine: engine::Settings, name: &str) -> anyhow::Result<engine::Settings> {
@@ -69,6 +71,26 @@ pub(super) fn tls(
         (None, None) => Ok(None),
         (Some(_), None) => anyhow::bail!("{name}: server.tls_key: not there, but tls_cert is; TLS needs both"),
         (None, Some(_)) => anyhow::bail!("{name}: server.tls_cert: not there, but tls_key is; TLS needs both"),
+    }
+}
+
+/// Where the master key is, if the operator said so: a flag and variables win over the file.
+pub(super) fn master_key(
+    variable: Option<&str>,
+    named: Option<PathBuf>,
+    listed: Option<PathBuf>,
+) -> anyhow::Result<Option<at_hand::Place>> {
+    match (variable, named) {
+        (Some(_), Some(_)) => {
+            anyhow::bail!(
+                "ERRAND_MASTER_KEY: there is --master-key-file (ERRAND_MASTER_KEY_FILE), too; give one of them"
+            )
+        }
+        (Some(text), None) => match MasterKey::parse(text) {
+            Ok(key) => Ok(Some(at_hand::Place::Variable(key))),
+            Err(wanted) => anyhow::bail!("ERRAND_MASTER_KEY: {wanted}"),
+        },
+        (None, named) => Ok(named.or(listed).map(at_hand::Place::Named)),
     }
 }
 

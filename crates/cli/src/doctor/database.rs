@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use domain::{Ambient, RunId};
 use storage::health::{self, Sizes, Standstill};
-use storage::{Db, Health, MIGRATIONS, Settings, StoreError, work};
+use storage::{Db, Health, MIGRATIONS, Settings, StoreError, master_keys, work};
 
-use super::folder::Server;
+use super::folder::{self, Server};
 use super::{Level, Report};
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
+use crate::master_key::at_hand;
 
 /// Further away from the database's clock than this is worth a warning, in milliseconds.
 const FAR_MS: u64 = 2_000;
@@ -24,6 +25,7 @@ pub(super) async fn look(report: &mut Report, config: &Config, server: Server) {
     };
     engine(report, &db, config).await;
     if schema(report, &db).await {
+        master_key(report, &db, config).await;
         clocks(report, &db).await;
         match db
             .read_slow(async |tx| Ok::<_, StoreError>((health::standstill(tx).await?, health::sizes(tx).await?)))
@@ -136,6 +138,41 @@ async fn schema(report: &mut Report, db: &Db) -> bool {
             report.problem("schema", error.to_string(), "until then nothing is known of the Jobs in it");
             false
         }
+    }
+}
+
+/// Whether a start would find the key that the secrets are sealed with.
+async fn master_key(report: &mut Report, db: &Db, config: &Config) {
+    let place = &config.master_key;
+    let advice = "put the right key there, or name its file with --master-key-file: no server starts without it";
+    let accepted = match db.read(async |tx| master_keys::accepted(tx).await).await {
+        Ok(accepted) => accepted,
+        Err(error) => return report.problem("master key", error.to_string(), "see above, or report it"),
+    };
+    match place.read() {
+        Ok(Some(key)) => match db.read(async |tx| master_keys::check(tx, &key).await).await {
+            Ok(()) => report.ok("master key", format!("{} ({}) opens the secrets", key.id(), place.shown())),
+            Err(error) => report.problem("master key", format!("{}: {error}", place.shown()), advice),
+        },
+        Ok(None) if accepted.is_empty() && !db.is_shared() => {
+            report.ok("master key", format!("{} is made at the next start", place.shown()));
+        }
+        Ok(None) if accepted.is_empty() => {
+            report.problem(
+                "master key",
+                "none is named, and nodes that share a database share it".to_owned(),
+                at_hand::SHARED,
+            );
+        }
+        Ok(None) => {
+            let found =
+                format!("{} is not there; the secrets are sealed with {}", place.shown(), at_hand::ids(&accepted));
+            report.problem("master key", found, advice);
+        }
+        Err(error) => report.problem("master key", format!("{error:#}"), advice),
+    }
+    if let Some(path) = place.file().filter(|path| path.exists()) {
+        folder::modes(report, path);
     }
 }
 

@@ -73,13 +73,14 @@ fn sandboxes(report: &mut Report, config: &Config) {
 }
 
 /// Whether others on this machine can get at it.
-fn modes(report: &mut Report, path: &Path) {
+pub(super) fn modes(report: &mut Report, path: &Path) {
     let Ok(metadata) = path.metadata() else { return };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = path.display();
     if mode & 0o077 != 0 {
-        let found =
-            format!("{shown} is open to other users of this machine (mode {mode:o}), and what is kept holds secrets");
+        let found = format!(
+            "{shown} is open to other users of this machine (mode {mode:o}), and what is kept there is private"
+        );
         return report.warning("modes", found, format!("chmod go= {shown}"));
     }
     report.ok("modes", format!("{shown} is its owner's only ({mode:o})"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use storage::{Db, Settings};
 use testkit::postgres::{Bouncer, Cluster};
 
-use crate::house::{Server, config_file, errand, said};
+use crate::house::{MASTER_KEY, Server, config_file, errand, said};
 
 /// Its exit code and its findings, each as `level check: found`.
 fn doctor(data: &Path) -> (Option<i32>, Vec<String>) {
@@ -94,12 +94,12 @@ fn postgres_is_looked_at_too() {
     let data = folder.path().join("data");
     let doctor = || {
         let mut doctor = errand(&["doctor", "--data-dir", data.to_str().unwrap()]);
-        said(&doctor.env("ERRAND_DATABASE_URL", cluster.url()).output().unwrap())
+        said(&doctor.env("ERRAND_DATABASE_URL", cluster.url()).env(MASTER_KEY.0, MASTER_KEY.1).output().unwrap())
     };
-    let server = Server::start_with(&data, &[("ERRAND_DATABASE_URL", &cluster.url())]);
+    let server = Server::start_with(&data, &[("ERRAND_DATABASE_URL", &cluster.url()), MASTER_KEY]);
     let (code, out, err) = doctor();
     assert_eq!(code, Some(0), "{out}{err}");
-    for check in ["database", "settings", "connections", "schema", "clocks", "jobs", "queues"] {
+    for check in ["database", "settings", "connections", "schema", "master key", "clocks", "jobs", "queues"] {
         assert!(out.contains(&format!("ok       {check:<13}  ")), "{check}: {out}");
     }
     assert!(out.contains("fsync = ") && out.contains("one node uses up to 9 of"), "{out}");

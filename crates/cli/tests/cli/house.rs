@@ -11,6 +11,9 @@ use testkit::fake_provider::{FakeProvider, Reply};
 /// The key of the servers that tests start.
 pub(crate) const KEY: &str = "dv_a_key_for_tests_only";
 
+/// What servers on PostgreSQL seal secrets with.
+pub(crate) const MASTER_KEY: (&str, &str) = ("ERRAND_MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+
 /// A running `errand serve`.
 pub(crate) struct Server {
     child: Child,
@@ -117,6 +120,38 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Sends JSON with the server's key and these headers; the status, and the body of the answer.
+    pub(crate) fn send(&self, line: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let host = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let more: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more = more.concat();
+        let length = body.len();
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n{more}\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Waits until a run is in this status.
+    pub(crate) fn until_run(&self, run: &str, status: &str) {
+        let (start, wanted) = (Instant::now(), format!("\"status\":\"{status}\""));
+        loop {
+            let body = self.body(&format!("/v1/runs/{run}"));
+            if body.contains(&wanted) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "not {status}: {body}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The body of a `GET`.

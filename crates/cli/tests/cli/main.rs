@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod demo;
@@ -12,6 +14,7 @@ mod demo;
 mod doctor;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod follow;
@@ -20,6 +23,14 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod master_key;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod office;
 #[cfg(test)]
 mod restore;
@@ -27,3 +38,5 @@ mod restore;
 mod serve;
 #[cfg(test)]
 mod slow_http;
+#[cfg(test)]
+mod traces;

@@ -30,6 +30,11 @@ async fn slow_model(pause: Duration) -> FakeProvider {
     FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap()
 }
 
+/// The master key is in no backup.
+fn bring_key(from: &Path, to: &Path) {
+    std::fs::copy(from.join("master.key"), to.join("master.key")).unwrap();
+}
+
 /// An Assignment of the server; its id.
 fn assignment(server: &Server, folder: &Path) -> String {
     let made = server.json(&["agents", "create", "--name", "Worker", "--config", &config_file(folder)]);
@@ -91,6 +96,8 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_there_again_and_ask
 
     let (code, out, err) = said(&restore(&saved, &again));
     assert!(code == Some(0) && out.contains("each asks") && out.contains("errand keys list"), "{out}{err}");
+    assert!(out.contains("sealed with the master key") && out.contains("not at hand"), "{out}");
+    bring_key(&data, &again);
     let asked_before = model.requests().len();
     let server = Server::with_model(&again, &model);
     assert!(before.len() > 1);
@@ -266,6 +273,7 @@ async fn a_call_that_was_under_way_is_never_made_again() {
     for (answer, end) in [("--approve", "completed"), ("--deny", "interrupted")] {
         let again = folder.path().join(answer.trim_start_matches('-'));
         assert_eq!(said(&restore(&saved, &again)).0, Some(0));
+        bring_key(&data, &again);
         let server = Server::with_model(&again, &model);
         wait_for(&server, &id, "waiting");
         assert_eq!(said(&server.client(&["runs", "respond", &id, answer]).output().unwrap()).0, Some(0));

@@ -1,12 +1,12 @@
-//! A client that expects nothing: any node may be gone at any moment.
+//! A client that expects no answer, since any node may be gone at any moment; but an answer that is wrong it keeps for the judge. Event streams are in
+//! `streams.rs`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use contract::events::Event;
 use contract::messages::MessagePage;
-use domain::{RunId, Timestamp};
+use domain::RunId;
 use serde_json::{Value, json};
 use testkit::checker::Seen;
 use testkit::hook::Hook;
@@ -19,7 +19,10 @@ use crate::storm::Stop;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Clones share the addresses.
+/// What may be wrong with a request here: nothing.
+const NOTHING: &[&str] = &[];
+
+/// Clones share the addresses, and what was wrong with answers.
 #[derive(Clone)]
 pub(crate) struct Api {
     http: reqwest::Client,
@@ -27,6 +30,15 @@ pub(crate) struct Api {
     turn: Arc<AtomicUsize>,
     /// Where runs that it starts call back.
     hook: String,
+    wrong: Arc<Mutex<Vec<String>>>,
+}
+
+/// A start that was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) run: RunId,
+    /// The answer, byte for byte.
+    pub(crate) answer: Vec<u8>,
 }
 
 /// A run as the list shows it.
@@ -49,7 +61,27 @@ impl Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A connection that is kept would be one to a server that is dead by now.
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
-        Self { http, bases: Arc::new(Mutex::new(bases)), turn: Arc::default(), hook: hook.url("/hook") }
+        Self {
+            http,
+            bases: Arc::new(Mutex::new(bases)),
+            turn: Arc::default(),
+            hook: hook.url("/hook"),
+            wrong: Arc::default(),
+        }
+    }
+
+    /// Another client, of these nodes, that keeps what is wrong in the same place.
+    pub(crate) fn of(&self, bases: Vec<String>) -> Self {
+        Self { bases: Arc::new(Mutex::new(bases)), ..self.clone() }
+    }
+
+    /// Answers that no server may give, one sentence each.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        self.wrong.lock().unwrap().clone()
+    }
+
+    pub(crate) fn complain(&self, sentence: String) {
+        self.wrong.lock().unwrap().push(sentence);
     }
 
     /// From now on these are the nodes.
@@ -69,16 +101,25 @@ impl Api {
         made["agent"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Starts a run; `None` if nobody said that it was started.
+    /// Starts a run, once and for all; `None` if nobody said that it was started.
     pub(crate) async fn start_run(&self, agent: &str, kind: Kind) -> Option<RunId> {
+        let key = format!("once-{}", self.turn.fetch_add(1, Ordering::Relaxed));
+        Some(self.start_once(agent, kind, &key).await?.run)
+    }
+
+    /// The same with a key, so that it can be sent again.
+    pub(crate) async fn start_once(&self, agent: &str, kind: Kind, key: &str) -> Option<Started> {
         let body = json!({ "agent_id": agent, "message": kind.message(), "webhook_url": self.hook });
-        let (status, made) = self.post("/v1/runs", &body).await?;
-        (status == 201).then(|| made["run"]["id"].as_str().unwrap().parse().unwrap())
+        let request = self.http.post(format!("{}/v1/runs", self.base()?)).header("idempotency-key", key).json(&body);
+        let (status, answer) = self.answer("a start", request, &["idempotency_key_in_use"]).await?;
+        let made: Value = serde_json::from_slice(&answer).ok()?;
+        (status == 201).then(|| Started { run: made["run"]["id"].as_str().unwrap().parse().unwrap(), answer })
     }
 
     /// Writes to a run; the message's id, if it was taken.
     pub(crate) async fn say(&self, run: RunId, text: &str) -> Option<String> {
-        let (status, made) = self.post(&format!("/v1/runs/{run}/messages"), &json!({ "message": text })).await?;
+        let (path, body) = (format!("/v1/runs/{run}/messages"), json!({ "message": text }));
+        let (status, made) = self.post_unless(&path, &body, &["run_not_resumable"]).await?;
         (status == 201).then(|| made["message"]["id"].as_str().unwrap().to_owned())
     }
 
@@ -99,7 +140,7 @@ impl Api {
         let detail = self.get(&format!("/v1/runs/{run}")).await?;
         let request = detail["pending_human_request"]["id"].as_str()?.to_owned();
         let path = format!("/v1/runs/{run}/human-requests/{request}/respond");
-        let (status, _) = self.post(&path, &json!({ "approved": true })).await?;
+        let (status, _) = self.post_unless(&path, &json!({ "approved": true }), &["request_already_answered"]).await?;
         (status == 200).then_some(request)
     }
 
@@ -150,7 +191,7 @@ impl Api {
         Seen {
             run,
             status: detail["run"]["status"].as_str().unwrap().to_owned(),
-            events: self.events(run).await,
+            events: self.events(run).await.iter().map(|shown| shown.event().unwrap()).collect(),
             messages: self.messages(run).await,
         }
     }
@@ -169,56 +210,42 @@ impl Api {
         }
     }
 
-    /// The event stream to its end; a stream that does not end is taken as far as it came within [`PATIENCE`].
-    async fn events(&self, run: RunId) -> Vec<Event> {
-        let url = format!("{}/v1/runs/{run}/events", self.base().unwrap());
-        let mut stream = self.http.get(url).bearer_auth(KEY).send().await.unwrap();
-        let mut text = Vec::new();
-        while let Ok(Some(bytes)) = stream.chunk().await {
-            text.extend_from_slice(&bytes);
-        }
-        let text = String::from_utf8(text).unwrap();
-        let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-        data.map(|json| serde_json::from_str(json).unwrap()).collect()
-    }
-
-    /// Follows a run to its end: each event's kind, and how long after its commit it arrived.
-    pub(crate) async fn arrivals(&self, run: RunId) -> Vec<(String, Duration)> {
-        let url = format!("{}/v1/runs/{run}/events", self.base().unwrap());
-        let mut stream = self.http.get(url).bearer_auth(KEY).send().await.unwrap();
-        let (mut text, mut arrived) = (String::new(), Vec::new());
-        while let Ok(Some(bytes)) = stream.chunk().await {
-            text.push_str(std::str::from_utf8(&bytes).unwrap());
-            while let Some((event, rest)) = text.split_once("\n\n") {
-                if let Some(json) = event.lines().find_map(|line| line.strip_prefix("data:")) {
-                    let event: Event = serde_json::from_str(json).unwrap();
-                    let at: Timestamp = event.timestamp.parse().unwrap();
-                    arrived.push((event.kind, Duration::from_millis(now().ms_since(at))));
-                }
-                text = rest.to_owned();
-            }
-        }
-        arrived
-    }
-
     /// `None`: nobody answered.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
-        let sent = self.http.post(format!("{}{path}", self.base()?)).bearer_auth(KEY).json(body).send().await;
-        let answer = sent.ok()?;
-        let status = answer.status().as_u16();
-        let body: Value = answer.json().await.ok()?;
-        assert!(status != 500, "{path}: {body}");
-        Some((status, body))
+        self.post_unless(path, body, NOTHING).await
+    }
+
+    /// The same, where a server may refuse with one of these codes.
+    async fn post_unless(&self, path: &str, body: &Value, refusals: &[&str]) -> Option<(u16, Value)> {
+        let request = self.http.post(format!("{}{path}", self.base()?)).json(body);
+        let (status, answer) = self.answer(path, request, refusals).await?;
+        Some((status, serde_json::from_slice(&answer).ok()?))
     }
 
     /// `None`: nobody answered, or not with 200.
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
-        let sent = self.http.get(format!("{}{path}", self.base()?)).bearer_auth(KEY).send().await;
-        let answer = sent.ok()?;
-        if answer.status().as_u16() != 200 {
-            return None;
+        let request = self.http.get(format!("{}{path}", self.base()?));
+        let (status, answer) = self.answer(path, request, NOTHING).await?;
+        if status == 200 { serde_json::from_slice(&answer).ok() } else { None }
+    }
+
+    /// Opens what does not end at once; `None`: nobody answered.
+    pub(crate) async fn open(&self, path: &str, header: Option<(&str, &str)>) -> Option<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base()?)).bearer_auth(KEY);
+        header.into_iter().fold(request, |request, (name, value)| request.header(name, value)).send().await.ok()
+    }
+
+    /// Sends it. Whoever goes away, cannot reach the database or has a full disk may refuse anything, and otherwise only with these codes.
+    async fn answer(&self, what: &str, request: reqwest::RequestBuilder, refusals: &[&str]) -> Option<(u16, Vec<u8>)> {
+        let answer = request.bearer_auth(KEY).send().await.ok()?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.ok()?;
+        let code: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let refused = code["error"].as_str().is_some_and(|code| refusals.contains(&code));
+        if !(matches!(status, 200..=299 | 503 | 507) || refused) {
+            self.complain(format!("{what} was answered {status}: {}", String::from_utf8_lossy(&body)));
         }
-        answer.json().await.ok()
+        Some((status, body.to_vec()))
     }
 
     async fn must_get(&self, path: &str) -> Value {

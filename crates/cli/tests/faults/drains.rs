@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::judge::judge;
 use crate::node::Node;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, World};
 
 /// As the world's settings have it, and a second.
@@ -24,20 +24,21 @@ const LEASE_MS: u64 = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t18_on_sqlite() {
+    let totals = Totals::begin("T18 drains on SQLite", "drains");
     let chance = Arc::new(Chance::new());
     let world = World::sqlite(&chance, Plan { lease_ms: LEASE_MS, ..Plan::default() }).await;
-    drain("T18 drains on SQLite", world, chance).await;
+    drain(totals, world, chance).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t18_on_postgres() {
+    let totals = Totals::begin("T18 drains on PostgreSQL", "drains");
     let chance = Arc::new(Chance::new());
     let world = World::postgres(&chance, Plan { nodes: 2, lease_ms: LEASE_MS, ..Plan::default() }).await;
-    drain("T18 drains on PostgreSQL", world, chance).await;
+    drain(totals, world, chance).await;
 }
 
-async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
-    let began = Instant::now();
+async fn drain(totals: Totals, mut world: World, chance: Arc<Chance>) {
     let drains = number("DRAINS", 10);
     let api = world.api();
     let agent = api.create_assignment().await;
@@ -82,7 +83,7 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
         api.at(addresses);
     }
     db.close().await;
-    storm.all_accepted(drains * 10).await;
+    storm.all_accepted().await;
     let told = storm.end().await;
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.extend(wrong);
@@ -92,7 +93,7 @@ async fn drain(suite: &str, mut world: World, chance: Arc<Chance>) {
     if verdict.left > 0 {
         verdict.wrong.push(format!("{} times a run was taken from a worker that had not let go", verdict.left));
     }
-    report(suite, "drains", drains, began, &verdict);
+    totals.report(drains, &verdict);
     println!("the last lease was let go at most {slowest:?} after the signal");
     verdict.pass(&world);
 }

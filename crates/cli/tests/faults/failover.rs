@@ -11,7 +11,7 @@ use crate::chance::Chance;
 use crate::judge::judge;
 use crate::node::Node;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, Store, World};
 
 /// How long after the promotion every node must take writes again.
@@ -22,7 +22,8 @@ pub(crate) const ASYNCHRONOUS: &str = "ERRAND_FAULTS_ASYNCHRONOUS";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t13_a_synchronous_standby_takes_over() {
-    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let totals = Totals::begin("T13 failovers", "failovers");
+    let chance = Arc::new(Chance::new());
     let following = match std::env::var(ASYNCHRONOUS) {
         Ok(_) => Following::Asynchronous,
         Err(_) => Following::Synchronous,
@@ -34,8 +35,7 @@ async fn t13_a_synchronous_standby_takes_over() {
     let mut world = World::new(&chance, Plan { nodes: 2, ..Plan::default() }, Store::Postgres { cluster, url }).await;
     let api = world.api();
     let agent = api.create_assignment().await;
-    let hook = &world.hook;
-    let each: Vec<Api> = world.nodes.iter_mut().flatten().map(|node| Api::new(vec![Node::up(node)], hook)).collect();
+    let each: Vec<Api> = world.nodes.iter_mut().flatten().map(|node| api.of(vec![Node::up(node)])).collect();
     let failovers = number("FAILOVERS", 3);
     let runs = failovers * 60;
     let storm = Storm::begin(&api, &agent, runs, 60, &chance);
@@ -77,13 +77,13 @@ async fn t13_a_synchronous_standby_takes_over() {
             cluster.standby(place, following).unwrap()
         });
     }
-    storm.all_accepted(runs).await;
+    storm.all_accepted().await;
     let told = storm.end().await;
     let mut verdict = judge(&world, &api, &told, &[]).await;
     if slowest > BACK {
         verdict.wrong.push(format!("a node took no writes for {slowest:?} after a promotion"));
     }
-    report("T13 failovers", "failovers", failovers, began, &verdict);
+    totals.report(failovers, &verdict);
     println!("writes and news were back at most {slowest:?} after a promotion");
     verdict.pass(&world);
 }

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::judge::judge;
 use crate::kills::now;
 use crate::node::Node;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, World};
 
 /// What `errand serve` ends with when it trusts its disk no longer.
@@ -24,8 +24,10 @@ const AT_ONCE_MS: u64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t06_a_failed_sync_stops_the_server_before_it_answers() {
-    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let totals = Totals::begin("T06 failed syncs", "failures");
+    let chance = Arc::new(Chance::new());
     let failures = number("SYNC_FAILURES", 6);
+    let patience = Duration::from_secs(number("PATIENCE_SECS", 20) as u64);
     let mut world = World::sqlite(&chance, Plan::default()).await;
     let api = world.api();
     let agent = api.create_assignment().await;
@@ -38,7 +40,7 @@ async fn t06_a_failed_sync_stops_the_server_before_it_answers() {
         let seen = calls.path().join(failure.to_string());
         let (ended, at) = tokio::task::block_in_place(|| {
             let mut broken_disk = break_disk(node.pid(), &seen);
-            let ended = (node.ended(Duration::from_secs(20)), now());
+            let ended = (node.ended(patience), now());
             if ended.0.is_none() {
                 let _ = broken_disk.kill();
             }
@@ -58,15 +60,16 @@ async fn t06_a_failed_sync_stops_the_server_before_it_answers() {
         if took.is_none_or(|ms| ms > AT_ONCE_MS) {
             wrong.push(format!("failure {failure}: from the failed sync to the end it took {took:?} ms"));
         }
+        drop(node);
         world.replace(0);
         let addresses = tokio::task::block_in_place(|| world.nodes.iter_mut().flatten().map(Node::up).collect());
         api.at(addresses);
     }
-    storm.all_accepted(failures * 15).await;
+    storm.all_accepted().await;
     let told = storm.end().await;
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.extend(wrong);
-    report("T06 failed syncs", "failures", failures, began, &verdict);
+    totals.report(failures, &verdict);
     println!("from a failed sync to the end of the process at most {slowest} ms");
     verdict.pass(&world);
 }

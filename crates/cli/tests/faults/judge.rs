@@ -1,6 +1,9 @@
-//! Afterwards: everything that must not be, from outside, from the ledger and from the database. `judge/calls.rs` holds calls against the ledger.
+//! Afterwards: everything that must not be, from outside, from the ledger and from the database. `judge/calls.rs` holds calls against the
+//! ledger, `judge/followed.rs` what readers saw against the streams, `judge/changes.rs` what was started against its keys and the audit chain.
 
 mod calls;
+mod changes;
+mod followed;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -16,10 +19,11 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::job::{Kind, TURNS};
 use crate::storm::{Stop, Told};
+use crate::totals::number;
 use crate::world::{Store, World};
 
-/// How long nothing may happen until what is not over is stuck.
-const QUIET: Duration = Duration::from_secs(40);
+/// How long nothing may happen until what is not over is stuck, in seconds.
+const QUIET_SECS: usize = 40;
 
 /// How long deliveries may take after that: what a dead server had claimed waits for its claim to end.
 const DELIVERY: Duration = Duration::from_secs(40);
@@ -41,19 +45,23 @@ pub(crate) struct Verdict {
     pub(crate) cut_off: usize,
     /// Milliseconds from a kill to the claim of a run that was held by then.
     pub(crate) takeovers: Vec<u64>,
+    /// Runs that somebody followed.
+    pub(crate) followed: usize,
+    /// How often those readers came back to a stream and saw more of it.
+    pub(crate) returns: usize,
 }
 
 impl Verdict {
     /// Fails the test if anything is wrong, with the logs.
     pub(crate) fn pass(&self, world: &World) {
-        let shown = &self.wrong[..self.wrong.len().min(30)];
+        let shown = &self.wrong[..self.wrong.len().min(100)];
         assert!(self.wrong.is_empty(), "VIOLATIONS: {}\n{shown:#?}\n{}", self.wrong.len(), world.logs());
     }
 }
 
 /// Waits until all is over and judges it. `kills`: when workers were taken away.
 pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timestamp]) -> Verdict {
-    api.settle(QUIET).await;
+    api.settle(Duration::from_secs(number("QUIET_SECS", QUIET_SECS) as u64)).await;
     let listed = api.runs().await;
     let mut verdict = Verdict { runs: listed.len(), ..Verdict::default() };
     for run in told.runs.keys().filter(|run| !listed.iter().any(|listed| listed.id == **run)) {
@@ -103,7 +111,10 @@ pub(crate) async fn judge(world: &World, api: &Api, told: &Told, kills: &[Timest
         verdict.takeovers.extend(takeovers(&events, kills));
         verdict.wrong.extend(found.into_iter().map(|wrong| format!("{}: {wrong}", seen.run)));
     }
+    followed::judge(api, told, &mut verdict).await;
+    verdict.wrong.extend(changes::wrong(&db, told, &listed).await);
     verdict.wrong.extend(left_behind(world, &db).await);
+    verdict.wrong.extend(told.broken.iter().cloned().chain(api.wrong()));
     db.close().await;
     verdict.takeovers.sort_unstable();
     verdict

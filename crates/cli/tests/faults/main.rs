@@ -24,6 +24,7 @@ mod poison;
 mod restarts;
 mod sabotage;
 mod storm;
+mod streams;
 mod totals;
 mod world;
 mod zombies;

@@ -66,7 +66,7 @@ async fn behind_a_transaction_pooler_all_is_right_and_a_little_later() {
     let api = Api::new(vec![world.nodes[0].as_mut().unwrap().up()], &world.hook);
     let agent = api.create_assignment().await;
     let storm = Storm::begin(&api, &agent, 40, 30, &chance);
-    storm.all_accepted(40).await;
+    storm.all_accepted().await;
     let run = api.start_run(&agent, Kind::Endless).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = Instant::now();

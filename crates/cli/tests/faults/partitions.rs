@@ -10,18 +10,19 @@ use crate::chance::Chance;
 use crate::judge::judge;
 use crate::node::Node;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, Store, World};
 
 const LEASE_MS: u64 = 2_000;
 /// The grace of the world's settings, five seconds to let go, ten for requests, five to close the database, and two for a busy machine.
 const END: Duration = Duration::from_secs(5 + 5 + 10 + 5 + 2);
-/// Nothing passes; what the node asks arrives but no answer does; all connections are torn down.
-const SHAPES: [Weather; 3] = [Weather::BlackHole, Weather::OneWay(Direction::ToUpstream), Weather::Reset];
+/// All connections are torn down; nothing passes; what the node asks arrives but no answer does.
+const SHAPES: [Weather; 3] = [Weather::Reset, Weather::BlackHole, Weather::OneWay(Direction::ToUpstream)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
-    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let totals = Totals::begin("T14 partitions", "partitions");
+    let chance = Arc::new(Chance::new());
     let cluster = Cluster::with_tcp(&[]).unwrap();
     let proxy = ChaosProxy::start(Upstream::Tcp(cluster.address().unwrap())).await.unwrap();
     let url = cluster.url_at(proxy.address(), "errand");
@@ -36,7 +37,8 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
     let agent = api.create_assignment().await;
     let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(Node::up).collect();
     let partitions = number("PARTITIONS", SHAPES.len());
-    let storm = Storm::begin(&api, &agent, partitions * 40, 150, &chance);
+    let (runs, pause_ms) = (number("RUNS", partitions * 40), number("PAUSE_MS", 150));
+    let storm = Storm::begin(&api, &agent, runs, pause_ms as u64, &chance);
     for shape in SHAPES.iter().cycle().take(partitions) {
         tokio::time::sleep(chance.millis(500, 1_500)).await;
         api.at(vec![addresses[1].clone()]);
@@ -44,7 +46,7 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
         tokio::time::sleep(chance.millis(LEASE_MS + 1_000, 2 * LEASE_MS + 2_000)).await;
         proxy.set(Weather::Clear);
         let cleared = Instant::now();
-        let cut_off = crate::api::Api::new(vec![addresses[0].clone()], &world.hook);
+        let cut_off = api.of(vec![addresses[0].clone()]);
         while cut_off.get("/readyz").await.is_none() {
             assert!(cleared.elapsed() < Duration::from_secs(25), "{shape:?}: it does not come back\n{}", world.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -52,15 +54,17 @@ async fn t14_a_node_that_is_cut_off_stops_and_comes_back() {
         println!("{shape:?}: back {:?} after the network was", cleared.elapsed());
         api.at(addresses.clone());
     }
+    // Time for what was late to arrive.
+    tokio::time::sleep(chance.millis(1_000, 1_500)).await;
     api.at(vec![addresses[1].clone()]);
     proxy.set(Weather::BlackHole);
     tokio::time::sleep(Duration::from_millis(500)).await;
     end_while_cut_off(world.nodes[0].take().unwrap());
     proxy.set(Weather::Clear);
-    storm.all_accepted(partitions * 40).await;
+    storm.all_accepted().await;
     let told = storm.end().await;
     let verdict = judge(&world, &api, &told, &[]).await;
-    report("T14 partitions", "partitions", partitions, began, &verdict);
+    totals.report(partitions, &verdict);
     verdict.pass(&world);
 }
 

@@ -2,7 +2,7 @@
 //! and where a commit can fail instead, it fails.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use faults::POINTS;
 
@@ -11,7 +11,7 @@ use crate::job::Kind;
 use crate::judge::{Verdict, judge};
 use crate::node::Node;
 use crate::storm::{Stop, Told};
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, Store, World};
 
 /// Places that each life of a process comes by once: its start, and the end that it was asked for.
@@ -26,21 +26,23 @@ const ABREAST: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t03_on_sqlite() {
-    every_point("T03 crash points on SQLite", "postgres.", None).await;
+    every_point(Totals::begin("T03 crash points on SQLite", "deaths"), "postgres.", None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t03_on_postgres() {
+    let totals = Totals::begin("T03 crash points on PostgreSQL", "deaths");
     let cluster = testkit::postgres::Cluster::with(&["max_connections=200"]).unwrap();
-    every_point("T03 crash points on PostgreSQL", "sqlite.", Some(Arc::new(cluster))).await;
+    every_point(totals, "sqlite.", Some(Arc::new(cluster))).await;
 }
 
-async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgres::Cluster>>) {
-    let began = Instant::now();
+async fn every_point(totals: Totals, but: &str, cluster: Option<Arc<testkit::postgres::Cluster>>) {
     let hits = number("HITS", 3);
     let chance = Arc::new(Chance::new());
     // Freeing is for the only process on a database; its place is there on both.
-    let points = POINTS.iter().filter(|point| !point.starts_with(but));
+    // A sabotage shows at one of them, or not at all.
+    let only = std::env::var("ERRAND_FAULTS_POINT").unwrap_or_default();
+    let points = POINTS.iter().filter(|point| !point.starts_with(but) && point.starts_with(&only));
     let mut cases: Vec<(String, bool)> = Vec::new();
     for point in points {
         let most = if ONCE.iter().any(|once| point.starts_with(once)) { 1 } else { hits };
@@ -50,6 +52,7 @@ async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgr
         }
     }
     let scenarios = cases.len();
+    assert!(scenarios > 0, "no place begins with {only:?}");
     let (mut verdict, mut deaths, mut errors) = (Verdict::default(), 0, 0);
     let mut running = tokio::task::JoinSet::new();
     let mut waiting = cases.into_iter().enumerate();
@@ -69,8 +72,8 @@ async fn every_point(suite: &str, but: &str, cluster: Option<Arc<testkit::postgr
         verdict.unknown += one.unknown;
         verdict.wrong.extend(one.wrong);
     }
-    println!("{suite}: {deaths} deaths and {errors} failed commits in {scenarios} scenarios");
-    report(suite, "deaths", deaths, began, &verdict);
+    println!("{deaths} deaths and {errors} failed commits in {scenarios} scenarios");
+    totals.report(deaths, &verdict);
     assert!(verdict.wrong.is_empty(), "VIOLATIONS: {}\n{:#?}", verdict.wrong.len(), verdict.wrong);
 }
 
@@ -99,8 +102,9 @@ async fn one(
     start.env.push(("ERRAND_FAULT".to_owned(), fault.clone()));
     let mut doomed = Node::spawn(&start);
     let mut told = Told::default();
+    let api = crate::api::Api::new(vec![], &world.hook);
     if let Some(address) = doomed.address() {
-        let api = crate::api::Api::new(vec![address], &world.hook);
+        api.at(vec![address]);
         let kinds = if long { [Kind::Endless; 6] } else { KINDS };
         let enough: &[&str] = if draining { &["starting", "running", "interrupted"] } else { &OVER };
         let dead = async {
@@ -127,8 +131,7 @@ async fn one(
     world.starts.push(start);
     world.nodes.push(None);
     world.replace(0);
-    world.nodes[0].as_mut().unwrap().up();
-    let api = world.api();
+    api.at(vec![world.nodes[0].as_mut().unwrap().up()]);
     let mut verdict = judge(&world, &api, &told, &[]).await;
     verdict.wrong.iter_mut().for_each(|wrong| *wrong = format!("{fault}: {wrong}"));
     if must_strike && !died && !refused {

@@ -1,17 +1,17 @@
 //! T12: a database server that is killed and started again under load.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::judge::judge;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, Store, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t12_the_database_restarts_under_load() {
-    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let totals = Totals::begin("T12 database restarts", "restarts");
+    let chance = Arc::new(Chance::new());
     let mut world = World::postgres(&chance, Plan { nodes: 2, ..Plan::default() }).await;
     let api = world.api();
     let agent = api.create_assignment().await;
@@ -29,9 +29,9 @@ async fn t12_the_database_restarts_under_load() {
             cluster.start_again().unwrap();
         });
     }
-    storm.all_accepted(runs).await;
+    storm.all_accepted().await;
     let told = storm.end().await;
     let verdict = judge(&world, &api, &told, &[]).await;
-    report("T12 database restarts", "restarts", restarts, began, &verdict);
+    totals.report(restarts, &verdict);
     verdict.pass(&world);
 }

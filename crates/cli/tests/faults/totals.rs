@@ -1,6 +1,6 @@
 //! How much a suite does, and what it did: numbers from the environment, and one line at the end that a long run collects.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::judge::Verdict;
 
@@ -10,17 +10,33 @@ pub(crate) fn number(name: &str, usual: usize) -> usize {
     given.and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
-/// Prints the line. `what` was done `times` times.
-pub(crate) fn report(suite: &str, what: &str, times: usize, began: Instant, verdict: &Verdict) {
-    let Verdict { wrong, runs, claims, calls, unknown, takeovers, .. } = verdict;
-    let took: Duration = began.elapsed();
-    let median = takeovers.get(takeovers.len() / 2).copied().unwrap_or(0);
-    let most = takeovers.last().copied().unwrap_or(0);
-    println!(
-        "TOTALS {{\"suite\":\"{suite}\",\"{what}\":{times},\"runs\":{runs},\"claims\":{claims},\"tool_calls\":{calls},\"unknown_outcomes\":{unknown},\
-         \"takeovers\":{},\"takeover_median_ms\":{median},\"takeover_max_ms\":{most},\"violations\":{},\"seconds\":{}}}",
-        takeovers.len(),
-        wrong.len(),
-        took.as_secs()
-    );
+/// A suite that has begun. What fails it is in the verdict by the time of its line; a suite that broke off has none, and `soak` says that it failed.
+pub(crate) struct Totals {
+    suite: &'static str,
+    what: &'static str,
+    began: Instant,
+}
+
+impl Totals {
+    /// Says whose line will follow. `what` is done in it.
+    pub(crate) fn begin(suite: &'static str, what: &'static str) -> Self {
+        println!("SUITE {suite}");
+        Self { suite, what, began: Instant::now() }
+    }
+
+    /// Prints the line: what this is about was done `times` times.
+    pub(crate) fn report(&self, times: usize, verdict: &Verdict) {
+        let Self { suite, what, began } = self;
+        let Verdict { wrong, runs, claims, calls, unknown, takeovers, followed, returns, .. } = verdict;
+        let median = takeovers.get(takeovers.len() / 2).copied().unwrap_or(0);
+        let most = takeovers.last().copied().unwrap_or(0);
+        println!(
+            "TOTALS {{\"suite\":\"{suite}\",\"{what}\":{times},\"runs\":{runs},\"claims\":{claims},\"tool_calls\":{calls},\"unknown_outcomes\":{unknown},\
+             \"takeovers\":{},\"takeover_median_ms\":{median},\"takeover_max_ms\":{most},\"followed\":{followed},\"returns\":{returns},\
+             \"violations\":{},\"seconds\":{}}}",
+            takeovers.len(),
+            wrong.len(),
+            began.elapsed().as_secs()
+        );
+    }
 }

@@ -123,6 +123,9 @@ impl World {
         let file = folder.path().join("errand.toml");
         fs::write(&file, config).unwrap();
         let mut env = plan.env;
+        if !matches!(store, Store::Sqlite) {
+            env.push(("ERRAND_MASTER_KEY".to_owned(), "0123456789abcdef".repeat(4)));
+        }
         env.push(("ERRAND_FAULT_LEDGER".to_owned(), ledger.url()));
         // What this whole test process is sabotaged with, its servers are.
         env.extend(std::env::var("ERRAND_SABOTAGE").ok().map(|name| ("ERRAND_SABOTAGE".to_owned(), name)));

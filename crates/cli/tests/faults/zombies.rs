@@ -2,13 +2,12 @@
 //! and their answers arrive.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::judge::judge;
 use crate::kills::now;
 use crate::storm::Storm;
-use crate::totals::{number, report};
+use crate::totals::{Totals, number};
 use crate::world::{Plan, World};
 
 /// The shortest that the settings allow.
@@ -16,7 +15,8 @@ const LEASE_MS: u64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
-    let (began, chance) = (Instant::now(), Arc::new(Chance::new()));
+    let totals = Totals::begin("T09 zombies", "freezes");
+    let chance = Arc::new(Chance::new());
     let plan = Plan { nodes: 3, lease_ms: LEASE_MS, model_ms: (100, 700), ledger_ms: 600, ..Plan::default() };
     let mut world = World::postgres(&chance, plan).await;
     let api = world.api();
@@ -25,7 +25,7 @@ async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
     let runs = freezes * 8;
     let storm = Storm::begin(&api, &agent, runs, 150, &chance);
     let mut frozen_at = Vec::new();
-    while frozen_at.len() < freezes || storm.accepted() < runs {
+    while frozen_at.len() < freezes || storm.goes_on() {
         let node = usize::try_from(chance.below(3)).unwrap();
         let addresses: Vec<String> = world.nodes.iter_mut().flatten().map(crate::node::Node::up).collect();
         // Whoever asks a frozen node only waits.
@@ -38,8 +38,11 @@ async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
         tokio::time::sleep(chance.millis(100, 500)).await;
     }
     let told = storm.end().await;
-    let verdict = judge(&world, &api, &told, &frozen_at).await;
-    report("T09 zombies", "freezes", frozen_at.len(), began, &verdict);
+    let mut verdict = judge(&world, &api, &told, &frozen_at).await;
+    let takeovers = verdict.takeovers.len();
+    if takeovers < freezes / 2 {
+        verdict.wrong.push(format!("{takeovers} takeovers of {freezes} freezes are too few to show anything"));
+    }
+    totals.report(frozen_at.len(), &verdict);
     verdict.pass(&world);
-    assert!(verdict.takeovers.len() >= freezes / 2, "too few takeovers to show anything: {}", verdict.takeovers.len());
 }

@@ -12,7 +12,7 @@ mod calls;
 mod hold;
 mod turns;
 
-use super::{Cause, Effect, Event, FINISH, Phase, Refused, Run, Status};
+use super::{Cause, Effect, Event, FINISH, Phase, Refused, Round, Run, Status};
 use crate::Timestamp;
 use crate::turns::{Line, Outcome, Replay, ToolCall};
 use serde_json::Value;
@@ -37,7 +37,10 @@ impl Run {
             return Err(Refused { event: event.kind(), status: self.status() });
         }
         let effects = match event {
-            Event::Created { .. } => vec![],
+            Event::Created { .. } => {
+                self.next_round(at);
+                vec![]
+            }
             Event::Noted { .. } => {
                 self.noted = true;
                 vec![]
@@ -153,6 +156,11 @@ impl Run {
         self.lines.extend(self.heard.drain(..).map(Line::User));
         self.phase = Phase::Ended(status);
         vec![Effect::Wait]
+    }
+
+    /// It begins, for the first time or again.
+    fn next_round(&mut self, at: Timestamp) {
+        self.round = Round { number: self.round.number.saturating_add(1), began: at };
     }
 
     /// The clock of active time stands still.

@@ -157,6 +157,24 @@ fn a_message_resumes_what_ended_but_not_what_failed() {
 }
 
 #[test]
+fn a_round_goes_from_a_start_or_a_message_after_an_end_to_the_next_end() {
+    let round = |events| {
+        let Round { number, began } = after(Rules::default(), events).0.round();
+        (number, began.0)
+    };
+    assert_eq!(round(vec![]), (0, 0));
+    assert_eq!(
+        round(with(started(), [said("hear this"), stopped()])),
+        (1, 0),
+        "while it goes on, a message begins nothing"
+    );
+    assert_eq!(round(with(started(), [stopped(), claimed()])), (1, 0), "nor does a claim");
+    assert_eq!(round(with(started(), [stopped(), claimed(), said("go on")])), (2, 4_000));
+    let again = [stopped(), claimed(), said("go on"), said("and this"), stopped(), said("once more")];
+    assert_eq!(round(with(started(), again)), (3, 7_000));
+}
+
+#[test]
 fn a_json_answer_is_asked_for_twice_and_then_no_more() {
     let rules = Rules { json_object: true, ..Rules::default() };
     let words = |turn| reply(turn, "[1]", vec![], Stop::Done);

@@ -3,15 +3,18 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use domain::files::{TeamFile, area};
+use domain::limits::Limits;
 use domain::runs::{Event, Status};
 use domain::turns::{Replay, Reply, Stop, ToolCall, Usage};
 use domain::{FileId, TeamId};
+use engine::Settings;
 use serde_json::json;
 use storage::runs::{Commit, Then};
-use storage::{StoreError, files, runs, teams, work};
-use testkit::scripted::{ScriptedModel, says};
+use storage::{StoreError, files, quota, runs, teams, work};
+use testkit::scripted::{ScriptedModel, says, wants};
 use uuid::Uuid;
 
 use crate::house::House;
@@ -174,4 +177,64 @@ async fn a_job_that_goes_on_after_a_message_keeps_what_it_made_of_them() {
     house.until_journaled(run, "completed", 2).await;
     assert_eq!(fs::read_to_string(house.file(run, "files/a.csv")).unwrap(), "the Job's own");
     assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+async fn used(house: &House) -> u64 {
+    house.db.read(async |tx| quota::used(tx, house.team).await).await.unwrap()
+}
+
+async fn until_used(house: &House, bytes: u64) {
+    for _ in 0..400 {
+        if used(house).await == bytes {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes, not {bytes}", used(house).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_writes_what_its_team_has_room_for_and_is_counted_when_it_lets_go() {
+    let house = House::new().await;
+    push(&house, house.team, ID, "a", &[0; 40]).await;
+    let write =
+        |name: &str, size: usize| wants([("c", "write_file", json!({"path": name, "content": "x".repeat(size)}))]);
+    let turn = AtomicUsize::new(0);
+    let model = ScriptedModel::new(move |_| {
+        Ok(match turn.fetch_add(1, Ordering::Relaxed) {
+            0 => write("large", 41),
+            1 => write("small", 30),
+            2 => write("small", 40),
+            3 => write("other", 1),
+            _ => says("done"),
+        })
+    });
+    let run = house.start(None).await;
+    let engine = house.engine_on(house.db.clone(), house.bounded(80), model, Limits::default(), Settings::default());
+    house.until(run, "completed").await;
+    let outcomes: Vec<_> = house
+        .journal(run)
+        .await
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::ToolFinished { outcome, .. } => Some(format!("{outcome:?}")),
+            _ => None,
+        })
+        .collect();
+    let refused: Vec<_> =
+        outcomes.iter().map(|outcome| outcome.contains("80 bytes in all, of which 40 are left")).collect();
+    assert_eq!(refused, [true, false, false, true], "{outcomes:?}");
+    until_used(&house, 80).await;
+    engine.drain(Duration::from_secs(5)).await;
+
+    // What no worker came to count is counted by the next engine.
+    fs::write(house.file(run, "left.txt"), [0; 7]).unwrap();
+    let _engine = house.engine_on(
+        house.db.clone(),
+        house.bounded(80),
+        ScriptedModel::new(|_| Ok(says("done"))),
+        Limits::default(),
+        Settings::default(),
+    );
+    until_used(&house, 87).await;
 }

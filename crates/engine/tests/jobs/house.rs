@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use agent::models::{Model, TurnRequest};
 use agent::tools::pdf::PdfReader;
-use agent::workspace::Workspaces;
+use agent::workspace::{Quota, Workspaces};
 use domain::agents::Agent;
-use domain::builds::Secrets;
 use domain::limits::Limits;
 use domain::runs::{Event, Said};
 use domain::sandboxes::Sandbox;
@@ -123,7 +122,7 @@ impl House {
             name: "build".into(),
             config: json!({ "version": "v1", "data": data }).to_string(),
             submitted: "{}".into(),
-            secrets: Secrets::default(),
+            sealed: None,
             created_at: now,
         };
         let assignment = Agent { id: agent, team, name: "worker".into(), created_at: now, updated_at: now };
@@ -155,25 +154,35 @@ impl House {
     }
 
     pub(crate) fn engine_with(&self, model: impl Model, limits: Limits, settings: Settings) -> Engine {
-        self.engine_on(self.db.clone(), model, limits, settings)
+        self.engine_on(self.db.clone(), self.workspaces(), model, limits, settings)
     }
 
     /// An engine to which this happens on its way to the store.
     pub(crate) fn engine_under(&self, weather: Arc<dyn Weather>, model: impl Model) -> Engine {
-        self.engine_on(self.db.under(weather), model, Limits::default(), Settings::default())
+        let db = self.db.under(weather);
+        self.engine_on(db, self.workspaces(), model, Limits::default(), Settings::default())
     }
 
-    fn engine_on(&self, db: Db, model: impl Model, limits: Limits, settings: Settings) -> Engine {
+    /// An engine with a way of its own to the store and to the files.
+    pub(crate) fn engine_on(
+        &self,
+        db: Db,
+        workspaces: Workspaces,
+        model: impl Model,
+        limits: Limits,
+        settings: Settings,
+    ) -> Engine {
         Engine::start(Parts {
             db,
             bell: self.bell.clone(),
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),
-            workspaces: Workspaces::new(self.folder.path().join("sandboxes")),
+            workspaces,
             more_tools: None,
             pdf: PdfReader::new("no-pdf-here".into()),
             limits,
             settings,
+            meters: engine::Meters::default(),
         })
     }
 
@@ -283,6 +292,11 @@ impl House {
     /// All files.
     pub(crate) fn workspaces(&self) -> Workspaces {
         Workspaces::new(self.folder.path().join("sandboxes"))
+    }
+
+    /// The same, where all files of a team may have so many bytes.
+    pub(crate) fn bounded(&self, team_bytes: u64) -> Workspaces {
+        Workspaces::with_quota(self.folder.path().join("sandboxes"), Quota { team_bytes, ..Quota::default() })
     }
 
     /// Where a file of the run's sandbox lies on the disk.

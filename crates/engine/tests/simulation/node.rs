@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::tools::pdf::PdfReader;
 use agent::workspace::Workspaces;
 use domain::{Ambient, Timestamp};
-use engine::{Engine, Parts};
+use engine::{Engine, LETTING_GO, Parts};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use storage::{Bell, Db, StoreError, Weather};
@@ -99,6 +99,7 @@ impl Sim {
             pdf: PdfReader::new("no-pdf-here".into()),
             limits: self.plan.limits.clone(),
             settings: self.plan.settings.clone(),
+            meters: engine::Meters::default(),
         };
         drop(state);
         let engine = Engine::start(parts);
@@ -125,13 +126,19 @@ impl Sim {
             let began = self.now();
             self.book().drained(began, node, grace);
             engine.drain(grace).await;
-            let (who, since) = {
+            let (who, heard_since, sound_since) = {
                 let mut state = self.nodes[node].state();
                 state.db = None;
-                (state.who, state.heard_since)
+                (state.who, state.heard_since, state.sound_since)
             };
-            if since <= began {
-                self.book().has_let_go(self.now(), who, since);
+            let took = Duration::from_millis(self.now() - began);
+            if took >= grace + LETTING_GO {
+                // It did not wait for ever, and it had a reason to wait that long.
+                if took > grace + LETTING_GO || sound_since <= began {
+                    self.book().wrong(self.now(), &format!("{who:?} took {took:?} to be drained"));
+                }
+            } else if heard_since <= began {
+                self.book().has_let_go(self.now(), who, heard_since);
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use domain::agents::Agent;
-use domain::builds::Secrets;
 use domain::{AgentId, BuildId, TeamId, Timestamp};
 use serde_json::json;
 use storage::builds::NewBuild;
@@ -102,7 +101,7 @@ impl Sim {
                 config: json!({ "version": "v1", "data": { "model": "scripted", "input": "Do it.", "files": [], "skills": [] } })
                     .to_string(),
                 submitted: "{}".into(),
-                secrets: Secrets::default(),
+                sealed: None,
                 created_at: START,
             };
             let furnish = async move |tx: &mut Tx<'_>| {

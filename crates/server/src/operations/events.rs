@@ -33,5 +33,5 @@ data: {"seq":6,"type":"interrupted","run_id":"0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e
 
 fn after() -> Vec<Parameter> {
     const TEXT: &str = "The last entry that the reader has; 0 or nothing for all.";
-    vec![query("after", json!({"type": "integer", "minimum": 0}), 4.into(), TEXT)]
+    vec![query("after", json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}), 4.into(), TEXT)]
 }

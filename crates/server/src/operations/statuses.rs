@@ -59,8 +59,8 @@ pub(crate) const STATUSES: [Status; 17] = [
     },
     Status {
         code: 413,
-        text: "The body is larger than what is taken, or the sandbox is full, or the run was told as much as it can keep.",
-        errors: &["payload_too_large", "run_full", "sandbox_full"],
+        text: "The body is larger than what is taken, or the sandbox is full, or the files of the team take up as much as they may, or the run was told as much as it can keep.",
+        errors: &["payload_too_large", "run_full", "sandbox_full", "team_full"],
         headers: &[],
     },
     Status {
@@ -78,7 +78,7 @@ pub(crate) const STATUSES: [Status; 17] = [
     },
     Status {
         code: 429,
-        text: "The key made as many requests this minute as it may.",
+        text: "The key made as many requests this minute as it may; or so many unknown keys are being tried that a key which this server has not seen was not looked for.",
         errors: &["rate_limited"],
         headers: &["retry-after"],
     },

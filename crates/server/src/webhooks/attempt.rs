@@ -7,6 +7,8 @@ use domain::webhooks::{DeliveryId, ID, PAUSE_MAX_MS, SIGNATURE, Secret, TIMESTAM
 use egress::{Answer, Error, Method, Request, Url};
 use storage::webhooks::{Due, Then, finish, generations};
 use storage::{StoreError, Tx};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::Deliveries;
 use crate::human_requests;
@@ -44,23 +46,50 @@ pub(super) fn body(due: &Due) -> Result<String, StoreError> {
 
 /// Makes the try and writes down what came of it.
 pub(super) async fn make(parts: &Deliveries, due: &Due) {
+    let span = tracing::error_span!(
+        "webhook",
+        team = %due.team,
+        run = %due.run,
+        event = due.event,
+        host = host(&due.url),
+        tries = due.tries,
+        outcome = Empty,
+        error = Empty,
+    );
+    try_it(parts, due).instrument(span).await;
+}
+
+async fn try_it(parts: &Deliveries, due: &Due) {
     faults::point("webhook.claimed");
     let (then, outcome) =
         if due.gone { (Then::Dead, "not sent: this URL has answered 410".to_owned()) } else { send(parts, due).await };
     faults::point("webhook.sent");
-    let (run, url) = (due.run, host(&due.url));
-    let event = &due.event;
-    match then {
-        Then::Delivered => tracing::debug!(%run, event, url, "webhook delivered"),
-        Then::Later(ms) => tracing::info!(%run, event, url, outcome, again_in_ms = ms, "webhook not delivered"),
-        Then::Dead | Then::Gone => tracing::warn!(%run, event, url, outcome, "webhook given up"),
+    let came = match then {
+        Then::Delivered => {
+            tracing::debug!("webhook delivered");
+            "delivered"
+        }
+        Then::Later(ms) => {
+            tracing::info!(outcome, again_in_ms = ms, "webhook not delivered");
+            "later"
+        }
+        Then::Dead | Then::Gone => {
+            tracing::warn!(outcome, "webhook given up");
+            "dead"
+        }
+    };
+    parts.meters.tried(came);
+    let span = Span::current();
+    span.record("outcome", came);
+    if then != Then::Delivered {
+        span.record("error", outcome.split([':', ',', ';']).next());
     }
     for _ in 0..NOTES {
         let (due, outcome, now) = (due.clone(), outcome.clone(), parts.ambient.now());
         let note = async move |tx: &mut Tx<'_>| finish(tx, &due, then, &outcome, now).await;
         match parts.db.write::<_, StoreError, _>(note).await {
             Ok(()) => break,
-            Err(error) => tracing::warn!(%run, %error, "what came of a webhook is not written down yet"),
+            Err(error) => tracing::warn!(%error, "what came of a webhook is not written down yet"),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -86,7 +115,7 @@ async fn send(parts: &Deliveries, due: &Due) -> (Then, String) {
             again(parts, due, asked_patience(&answer), format!("{}{redirected}", status.as_u16()))
         }
         Err(error) => {
-            tracing::debug!(run = %due.run, %error, "a webhook got no answer");
+            tracing::debug!(%error, "a webhook got no answer");
             again(parts, due, None, told(&error))
         }
     }

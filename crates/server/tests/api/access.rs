@@ -258,3 +258,33 @@ async fn a_key_ends_when_its_time_is_over_and_its_use_is_noted() {
     let told = house.get_as(secret, "/v1/agents").await.refusal(401, "invalid_token");
     assert!(told.contains("expired"), "{told}");
 }
+
+/// Who has no key can make the server look into its store so often and no oftener; who has one is not kept out by that.
+#[tokio::test]
+async fn guessed_keys_are_looked_for_so_often_and_no_oftener() {
+    const LOOKS: usize = 500;
+    let house = House::new().await;
+    house.get("/v1/agents").await.success(200);
+    let guess = async |round: usize, n: usize| house.get_as(&format!("dv_guess_{round}_{n}"), "/v1/agents").await;
+    for round in 0..2 {
+        let (mut looked, mut refused) = (0, 0);
+        for n in 0..LOOKS + 200 {
+            let answer = guess(round, n).await;
+            if answer.status == 401 {
+                looked += 1;
+            } else {
+                answer.refusal(429, "rate_limited");
+                assert_eq!(answer.header("retry-after"), Some("1"));
+                refused += 1;
+            }
+        }
+        // In the first second the good key was looked for once, too.
+        assert_eq!((looked, refused), if round == 0 { (LOOKS - 1, 201) } else { (LOOKS, 200) });
+        // Long after it was last found, and still it is looked for.
+        house.ambient.advance_ms(300);
+        house.get("/v1/agents").await.success(200);
+        house.get_as(OTHER_KEY, "/v1/agents").await.refusal(429, "rate_limited");
+        house.ambient.advance_ms(1_000);
+    }
+    house.get_as(OTHER_KEY, "/v1/agents").await.success(200);
+}

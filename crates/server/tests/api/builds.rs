@@ -85,7 +85,7 @@ async fn header_values_are_kept_but_never_shown() {
     let secrets = house
         .app
         .db
-        .read::<_, StoreError, _>(async |tx| storage::builds::latest_secrets(tx, team, id).await)
+        .read::<_, StoreError, _>(async |tx| storage::builds::latest_secrets(tx, &house.app.keyring, team, id).await)
         .await
         .expect("readable");
     assert_eq!(secrets.expect("secrets").get("crm", "https://crm.example/mcp", "Authorization"), Some("Bearer s3cret"));

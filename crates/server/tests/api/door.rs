@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use server::{Door, Limits, Tls};
+use server::{App, Door, Limits, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinHandle;
@@ -34,7 +34,13 @@ pub(crate) struct Open {
 
 impl Open {
     pub(crate) async fn with(limits: Limits, tls: Option<Tls>) -> Self {
-        let house = House::new().await;
+        Self::of(limits, tls, |_| {}).await
+    }
+
+    /// The same of an `App` that is changed before.
+    pub(crate) async fn of(limits: Limits, tls: Option<Tls>, change: impl FnOnce(&mut App)) -> Self {
+        let mut house = House::new().await;
+        house.restart(change);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let door = Door { limits, tls };

@@ -1,8 +1,11 @@
 //! Team files: sent, listed, replaced, removed, and nobody else's.
 
 use std::fs;
+use std::sync::Arc;
 
+use agent::workspace::{Quota, Workspaces};
 use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
 
 use crate::house::{Answer, House, KEY, OTHER_KEY, request, text};
@@ -103,4 +106,68 @@ async fn names_and_sizes_that_are_refused() {
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\nx\r\n--b--\r\n";
     let sent: Value = house.post_bytes(KEY, "/v1/files", "multipart/form-data; boundary=b", form).await.success(201);
     assert_eq!(sent["file"]["name"], "a.csv");
+}
+
+/// From now on the files of a team may have so many bytes.
+fn bounded(house: &mut House, team_bytes: u64) {
+    let folder = house.files();
+    house.restart(|app| app.files = Arc::new(Workspaces::with_quota(folder, Quota { team_bytes, ..Quota::default() })));
+}
+
+#[tokio::test]
+async fn the_files_of_a_team_take_up_so_much_and_no_more() {
+    let mut house = House::new().await;
+    bounded(&mut house, 100);
+    let sandbox = text(&house.post("/v1/sandboxes", json!({})).await.success(201)["sandbox_id"]);
+    let files = format!("/v1/sandboxes/{sandbox}/files");
+    let upload = async |house: &House, name: &str, size: usize| {
+        house.post_bytes(KEY, &format!("{files}?path={name}"), "text/csv", "x".repeat(size)).await
+    };
+    let url =
+        house.post(&format!("/v1/sandboxes/{sandbox}/upload-urls"), json!({"path": "/workspace/u"})).await.success(200);
+    let url = text(&url["upload_url"]).strip_prefix("https://errand.example.com").expect("an origin").to_owned();
+    let put = async |house: &House, size: usize| {
+        let request = Request::builder().method("PUT").uri(&url).header("content-length", size.to_string());
+        house.send(request.body(Body::from("x".repeat(size))).expect("a request")).await
+    };
+    push(&house, KEY, "a", &"x".repeat(40)).await.success(201);
+    upload(&house, "b", 30).await.success(201);
+    put(&house, 20).await.success(200);
+    for told in [push(&house, KEY, "c", &"x".repeat(11)).await, upload(&house, "c", 11).await, put(&house, 11).await] {
+        let told = told.refusal(413, "team_full");
+        assert!(
+            told.contains("100 bytes in all") && told.contains("they have 90") && told.contains("DELETE /v1/files"),
+            "{told}"
+        );
+    }
+    push(&house, OTHER_KEY, "c", &"x".repeat(90)).await.success(201);
+    upload(&house, "c", 10).await.success(201);
+    upload(&house, "d", 1).await.refusal(413, "team_full");
+    remove(&house, KEY, "a").await.success(200);
+    upload(&house, "d", 40).await.success(201);
+    upload(&house, "e", 1).await.refusal(413, "team_full");
+    // What takes another's place gives its room back, once it is there.
+    bounded(&mut house, 101);
+    upload(&house, "d", 1).await.success(201);
+    upload(&house, "e", 39).await.success(201);
+    bounded(&mut house, 0);
+    upload(&house, "f", 500).await.success(201);
+}
+
+#[tokio::test]
+async fn files_that_come_at_once_go_beyond_it_by_one_each_at_most_and_nothing_comes_after_them() {
+    let mut house = House::new().await;
+    bounded(&mut house, 100);
+    let house = Arc::new(house);
+    let coming = (0..6).map(|number| {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move { push(&house, KEY, &format!("f{number}"), &"x".repeat(40)).await.status })
+    });
+    let coming: Vec<_> = coming.collect();
+    let mut came = 0;
+    for file in coming {
+        came += usize::from(file.await.expect("an answer") == 201);
+    }
+    assert!((2..=6).contains(&came), "{came}");
+    push(&house, KEY, "more", &"x".repeat(40)).await.refusal(413, "team_full");
 }

@@ -11,12 +11,14 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request};
 use domain::api_keys::{self, ApiKey, Scopes};
 use domain::human_requests::HumanRequest;
+use domain::master_key::MasterKey;
 use domain::runs::{Event, Status};
 use domain::sandboxes::{FileError, FileInfo, Files, Incoming, SandboxPath};
 use domain::uploads::Seal;
 use domain::{Ambient, ApiKeyId, TeamId};
 use serde_json::{Value, json};
 use server::{App, UploadUrls};
+use storage::master_keys::{self, Keyring};
 use storage::runs::{Commit, Committed, Then};
 use storage::work::{self, Claimed, Claiming};
 use storage::{Bell, Db, MIGRATIONS, Settings, StoreError, Tx, webhooks};
@@ -87,10 +89,15 @@ impl House {
 
     async fn with(db: Db, ambient: Arc<FakeAmbient>, folder: tempfile::TempDir) -> Self {
         db.migrate(MIGRATIONS, ambient.now().0).await.expect("a schema");
+        let keyring = Keyring { master: MasterKey::draw(ambient.as_ref()), ambient: ambient.clone() };
+        let founding = keyring.clone();
+        let founded = db.write::<_, StoreError, _>(async move |tx| master_keys::admit(tx, &founding).await);
+        founded.await.expect("a master key");
         let app = App {
             db,
             bell: Bell::default(),
             ambient: ambient.clone(),
+            keyring,
             files: Arc::new(TroubledFiles(Workspaces::new(folder.path().join("sandboxes")))),
             upload_urls: UploadUrls {
                 seal: Seal::derive(&[7; 32]),
@@ -104,6 +111,7 @@ impl House {
             requests_per_minute: 0,
             api: true,
             ready: Arc::new(AtomicBool::new(true)),
+            meters: server::Meters::default(),
         };
         let mut house =
             Self { router: server::router(app.clone()), app, ambient, team: TeamId(uuid::Uuid::nil()), folder };
@@ -312,6 +320,7 @@ fn judge(method: &str, path: &str, answer: &Answer) {
         let hint = "list it in crates/server/src/operations.rs";
         assert!(OWN.declares(method, &template, answer.status), "{method} {template}, {}: {hint}", answer.status);
         known_code(&method.to_lowercase(), &template, answer);
+        known_kind(&method.to_lowercase(), &template, answer);
     }
     if unpublished && answer.status < 400 {
         // The file of an extension may be JSON as well, and is nobody's business.
@@ -326,10 +335,20 @@ fn judge(method: &str, path: &str, answer: &Answer) {
     Contract::load().check_response(method, &template, answer.status, &answer.json()).expect("a published answer");
 }
 
+static DOCUMENT: LazyLock<Value> = LazyLock::new(server::openapi_document);
+
+/// The media type must be one that the document lists for the status.
+#[track_caller]
+fn known_kind(method: &str, template: &str, answer: &Answer) {
+    let kinds = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["content"];
+    let sent = answer.header("content-type").unwrap_or_default();
+    let kind = sent.split(';').next().unwrap_or_default();
+    assert!(kinds["*/*"].is_object() || kinds[kind].is_object(), "{method} {template}, {}: {sent}", answer.status);
+}
+
 /// The code of an error must be one that the document lists for its status.
 #[track_caller]
 fn known_code(method: &str, template: &str, answer: &Answer) {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(server::openapi_document);
     if answer.status >= 400 {
         let codes = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["x-errand-codes"];
         let code = &answer.json()["error"];
@@ -383,6 +402,14 @@ impl Files for TroubledFiles {
 
     fn remove(&self, sandbox: &str, file: &SandboxPath) -> Result<(), FileError> {
         Files::remove(&self.0, sandbox, file)
+    }
+
+    fn used(&self, sandbox: &str) -> Result<u64, FileError> {
+        Files::used(&self.0, sandbox)
+    }
+
+    fn team_bytes(&self) -> u64 {
+        Files::team_bytes(&self.0)
     }
 
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {

@@ -16,6 +16,8 @@ mod builds;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod configs;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod door;

@@ -73,6 +73,11 @@ async fn forms_that_say_too_little_or_too_much() {
     for parts in cases {
         form(&house, &files, parts).await.refusal(400, "invalid_request");
     }
+    let document = server::openapi_document();
+    for path in ["/v1/sandboxes/{sandbox_id}/files", "/v1/files"] {
+        let form = &document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"];
+        assert_eq!(form["additionalProperties"], false, "{path}: its document does not say what is refused");
+    }
     let broken = house.post_bytes(KEY, &files, "multipart/form-data; boundary=b", "--b\r\nContent").await;
     broken.refusal(400, "invalid_request");
     house.post_bytes(KEY, &files, "multipart/form-data", "--b--").await.refusal(400, "invalid_request");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use server::Tls;
 
 use crate::door::{Open, get, quick, within};
+use crate::house::KEY;
 
 /// A certificate for `localhost` that is signed by itself, and its key.
 fn certificate(folder: &Path, name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
@@ -24,8 +25,12 @@ fn certificate(folder: &Path, name: &str) -> (std::path::PathBuf, std::path::Pat
     (cert, key)
 }
 
-/// What a client that trusts just `cert` is answered, and what it was shown.
+/// What a client that trusts just `cert` is answered to a `GET`, and what it was shown.
 fn ask(open: &Open, cert: &Path, arguments: &[&str]) -> (bool, String) {
+    send(open, cert, arguments, &get("/v1/agents", "connection: close\r\n"))
+}
+
+fn send(open: &Open, cert: &Path, arguments: &[&str], request: &str) -> (bool, String) {
     let mut client = Command::new("openssl");
     client.args(["s_client", "-verify_return_error", "-ign_eof", "-connect", &open.address.to_string(), "-CAfile"]);
     client.arg(cert).args(arguments);
@@ -36,7 +41,7 @@ fn ask(open: &Open, cert: &Path, arguments: &[&str]) -> (bool, String) {
     let mut client = client.spawn().expect("openssl");
     let mut input = client.stdin.take().expect("a pipe");
     // It may have ended already.
-    let _ = std::io::Write::write_all(&mut input, get("/v1/agents", "connection: close\r\n").as_bytes());
+    let _ = std::io::Write::write_all(&mut input, request.as_bytes());
     let output = client.wait_with_output().expect("an end");
     drop(input);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -77,6 +82,25 @@ async fn a_client_that_shakes_no_hand_is_let_go() {
     let told = tokio::time::timeout(Duration::from_secs(3), open.told(get("/healthz", ""))).await.expect("an end");
     assert!(!told.contains("HTTP"), "{told}");
     assert!(ask(&open, &cert, &[]).0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upload_urls_of_a_server_with_tls_lead_to_it_by_https() {
+    crate::door::install_tls();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = certificate(folder.path(), "first");
+    let tls = Tls::read(&cert, &key).expect("a certificate");
+    let open = Open::of(quick(), Some(tls), |app| app.upload_urls.public_url = None).await;
+    let sandbox = open.house.post("/v1/sandboxes", serde_json::json!({})).await.success(201);
+    let path = format!("/v1/sandboxes/{}/upload-urls", sandbox["sandbox_id"].as_str().expect("an id"));
+    let body = r#"{"path": "a"}"#;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: errand.example:8443\r\nauthorization: Bearer {KEY}\r\nx-forwarded-proto: ftp\r\n\
+        content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let (fine, said) = send(&open, &cert, &[], &request);
+    assert!(fine && said.contains("\"https://errand.example:8443/v1/uploads/"), "{said}");
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// The connection broke while a commit was under way: it may have happened or not.
     #[error("the database broke off in a commit, which may have happened or not: {0}")]
     InDoubt(String),
+    /// A secret does not open: the master key is another one, or the secret was altered. Says which.
+    #[error("{0}")]
+    Sealed(String),
     /// A row with this key is already there.
     #[error("already there: {constraint}")]
     Conflict {

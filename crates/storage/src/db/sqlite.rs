@@ -1,13 +1,14 @@
 //! The SQLite engine: how a statement is run, and what its errors mean.
 //!
 //! `connect.rs` opens connections with asserted settings; `writer.rs` is the one that writes, with
-//! group commit; `readers.rs` are the many that read; `memory.rs` is a database without a file; `backup.rs` copies a file in use. Nothing outside
+//! group commit; `readers.rs` are the many that read; `memory.rs` is a database without a file; `backup.rs` copies a file in use, `rewrite.rs` writes one anew. Nothing outside
 //! `db` may name `rusqlite`.
 
 mod backup;
 mod connect;
 mod memory;
 mod readers;
+mod rewrite;
 mod writer;
 
 pub(super) use backup::examine;

@@ -120,6 +120,11 @@ impl Row {
         }
     }
 
+    /// Bytes, or `None` for null.
+    pub fn opt_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.unless_null(column, Self::bytes)
+    }
+
     /// A SHA-256 that is not null.
     pub fn hash(&self, column: usize) -> Result<[u8; 32], StoreError> {
         self.bytes(column)?.try_into().map_err(|_| self.wrong(column, "32 bytes", "another number"))

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::agents::Agent;
-use domain::builds::Secrets;
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use storage::builds::NewBuild;
 use storage::{
@@ -93,7 +92,7 @@ impl Store {
                     name: "build".into(),
                     config: "{}".into(),
                     submitted: "{}".into(),
-                    secrets: Secrets::default(),
+                    sealed: None,
                     created_at: start,
                 };
                 builds::insert(tx, team, new).await?;

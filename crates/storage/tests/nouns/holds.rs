@@ -23,7 +23,7 @@ async fn run(house: &House) -> RunId {
         name: "build".into(),
         config: serde_json::to_string(&config).unwrap(),
         submitted: "{}".into(),
-        secrets: domain::builds::Secrets::default(),
+        sealed: None,
         created_at: at(5),
     };
     let team = house.team;

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use domain::agents::Agent;
-use domain::builds::{Build, Secrets};
+use domain::builds::Build;
+use domain::master_key::MasterKey;
 use domain::runs::{Event, Said, Status};
 use domain::sandboxes::Sandbox;
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use serde_json::json;
 use storage::builds::NewBuild;
+use storage::master_keys::Keyring;
 use storage::runs::{Commit, Committed, NewRun, RunRow, Then};
 use storage::work::{Claimed, Claiming};
 use storage::{Clock, Db, MIGRATIONS, Settings, StoreError, agents, builds, journal, runs, sandboxes, teams, work};
 use tempfile::TempDir;
+use testkit::ambient::FakeAmbient;
 use uuid::Uuid;
 
 use crate::{pooled, postgres};
@@ -108,10 +111,16 @@ impl House {
             name: "build".into(),
             config: r#"{"version":"v1"}"#.into(),
             submitted: "{}".into(),
-            secrets: Secrets::default(),
+            sealed: None,
             created_at: at(5),
         };
         self.db.write(async move |tx| builds::insert(tx, team, new).await).await.unwrap()
+    }
+
+    /// A master key of this number, which is the same each time.
+    pub(crate) fn keys(number: u8) -> Keyring {
+        let master = MasterKey::parse(&format!("{number:02x}").repeat(32)).unwrap();
+        Keyring { master, ambient: Arc::new(FakeAmbient::default()) }
     }
 
     pub(crate) async fn sandbox(&self, team: TeamId) -> String {

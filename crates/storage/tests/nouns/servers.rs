@@ -130,7 +130,7 @@ async fn what_a_frozen_node_left_open_behind_a_pooler_is_ended_by_the_server() {
 async fn ends_by_itself(db: &Db) -> Option<bool> {
     match db.health().await.unwrap() {
         Health::Postgres { ends_idle, .. } => ends_idle,
-        Health::Sqlite { .. } => unreachable!("a file has no pooler"),
+        other @ Health::Sqlite { .. } => unreachable!("{other:?}"),
     }
 }
 

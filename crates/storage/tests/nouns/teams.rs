@@ -20,14 +20,14 @@ async fn a_stranger_sees_nothing_of_anything(engine: Engine) {
     step.asked = Some(asked.clone());
     house.commit(step).await.unwrap();
 
-    let strangers = house.strangers;
+    let (strangers, keys) = (house.strangers, House::keys(1));
     let checked = house.db.read(async |tx| {
         assert!(agents::get(tx, strangers, run.agent).await?.is_none());
         assert_eq!(agents::page(tx, strangers, 10, 0).await?, (vec![], 0));
         assert!(builds::get(tx, strangers, run.build).await?.is_none());
         assert!(agents::get_with_build(tx, strangers, run.agent).await?.is_none());
         assert!(builds::page(tx, strangers, run.agent, 10, 0).await?.is_none());
-        assert!(builds::latest_secrets(tx, strangers, run.agent).await?.is_none());
+        assert!(builds::latest_secrets(tx, &keys, strangers, run.agent).await?.is_none());
         assert!(sandboxes::get(tx, strangers, &run.sandbox).await?.is_none());
         assert!(runs::get(tx, strangers, run.id).await?.is_none());
         for filter in [Filter::default(), Filter { agent: Some(run.agent), ..Filter::default() }] {

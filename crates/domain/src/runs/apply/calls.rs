@@ -96,6 +96,9 @@ impl Run {
             Phase::Asking { .. } => self.proceed(at, Outcome::Ok(serde_json::json!({ "message": said.text }))),
             // It came while the last turn was under way, or later: whoever asks for more grants more.
             Phase::Answered | Phase::Ended(_) => {
+                if matches!(self.phase, Phase::Ended(_)) {
+                    self.next_round(at);
+                }
                 self.used = Used::default();
                 self.active_since = Some(at);
                 self.lines.push(Line::User(said.text.clone()));

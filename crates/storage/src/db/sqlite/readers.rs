@@ -3,7 +3,7 @@
 //! Nothing here may write; SQLite refuses it twice (a read-only file and `query_only`).
 
 use super::connect::for_reading;
-use super::{at_once, backup, check, control, out_of_files, said};
+use super::{at_once, backup, check, control, out_of_files, rewrite, said};
 use crate::db::Settings;
 use crate::db::error::StoreError;
 use crate::db::health::Health;
@@ -71,6 +71,11 @@ impl Readers {
     /// Copies what is committed to another file; see [`Db::back_up`](crate::db::Db::back_up).
     pub(in crate::db) fn back_up(&self, to: &Path) -> Result<(), StoreError> {
         backup::copy(&self.settings, to)
+    }
+
+    /// See [`Db::rewrite`](crate::db::Db::rewrite). None of these connections does it: they cannot write.
+    pub(in crate::db) fn rewrite(&self) -> Result<(), StoreError> {
+        rewrite::rewrite(&self.settings)
     }
 
     /// See [`Db::health`](crate::db::Db::health).

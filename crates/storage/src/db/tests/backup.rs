@@ -87,3 +87,26 @@ async fn what_is_opened_for_reading_is_not_written() {
     let super::Health::Sqlite { journal_mode, file, .. } = db.health().await.unwrap() else { panic!("SQLite") };
     assert_eq!((journal_mode.as_str(), file), ("wal", Ok(())));
 }
+
+#[tokio::test]
+async fn a_file_that_is_written_anew_holds_nothing_of_what_was_there() {
+    let store = Store::new().await;
+    let all = || {
+        let files = fs::read_dir(store.folder.path()).unwrap();
+        files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect::<Vec<u8>>()
+    };
+    let holds = |wanted: &[u8]| all().windows(wanted.len()).any(|window| window == wanted);
+    // Spread over pages that are split, merged and freed.
+    let fill = "INSERT INTO notes (body) SELECT 'canary ' || i || printf('%.*c', i * 7 % 900, 'x') FROM (WITH RECURSIVE n (i) AS \
+        (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT i FROM n)";
+    for sql in [fill, "UPDATE notes SET body = 'gone' WHERE rowid % 3 = 0", "DELETE FROM notes WHERE rowid % 3 = 1"] {
+        store.db.write(async move |tx| tx.exec(sql, &[]).await).await.unwrap();
+    }
+    store.db.write(async |tx| tx.exec("UPDATE notes SET body = 'gone'", &[]).await).await.unwrap();
+    assert!(holds(b"canary "), "what was changed is still in the file or its log");
+    assert_eq!(store.db.rewrite().await, Ok(true));
+    assert!(!holds(b"canary "));
+    let counted = store.db.read(async |tx| tx.row(COUNT, &[]).await).await.unwrap().unwrap();
+    assert_eq!(counted.int(1).unwrap(), 2000);
+    store.db.write(async |tx| tx.exec(NOTE, &params![None::<i64>, "after"]).await).await.unwrap();
+}
