@@ -56,9 +56,7 @@ impl Serve {
             .as_ref()
             .map(|(cert, key)| Tls::read(cert, key).map_err(|wrong| wrong_tls(&wrong)))
             .transpose()?;
-        if let Some(tls) = tls.clone() {
-            tokio::spawn(renew(tls, signals::reload()?));
-        }
+        tokio::spawn(renew(tls.clone(), signals::reload()?));
         let (listener, address) = listen(&config.listen).await?;
         let metrics = match &config.metrics {
             Some(address) => Some(bind(address, "[metrics] listen, ERRAND_METRICS_LISTEN").await?),
@@ -68,7 +66,7 @@ impl Serve {
         let house = House::open(&config, own_key.as_deref()).await?;
         // A new key is shown at once: whatever happens from here on, it is not made again.
         let page = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
-        paint::print(&greeting(&config, self.role, address, page, house.new_key.as_deref()))?;
+        show(&greeting(&config, self.role, address, page, house.new_key.as_deref()));
         let models = std::mem::take(&mut config.models);
         // A node that runs no Jobs needs no models; looking for them on this machine's ports would only delay it.
         let ports: &[(u16, &str)] = if self.role == Role::Api { &[] } else { &USUAL_PORTS };
@@ -80,7 +78,7 @@ impl Serve {
             }
         };
         if self.role != Role::Api {
-            paint::print(&models_line(&found.said))?;
+            show(&models_line(&found.said));
         }
         let grace = config.grace;
         let providers = found.providers.with_meters(telemetry.meters.agent.clone());
@@ -98,13 +96,21 @@ impl Serve {
     }
 }
 
-/// Reads the certificate again at each SIGHUP.
-async fn renew(tls: Tls, mut asked: Signal) {
+/// Reads the certificate again at each SIGHUP, which never ends the server: a terminal that closes sends it, too.
+async fn renew(tls: Option<Tls>, mut asked: Signal) {
     while asked.recv().await.is_some() {
-        match tls.reload() {
-            Ok(()) => tracing::info!("the TLS certificate was read again; new connections get it"),
-            Err(wrong) => tracing::error!("the TLS certificate stays as it was: {wrong}"),
+        match tls.as_ref().map(Tls::reload) {
+            Some(Ok(())) => tracing::info!("the TLS certificate was read again; new connections get it"),
+            Some(Err(wrong)) => tracing::error!("the TLS certificate stays as it was: {wrong}"),
+            None => tracing::info!("SIGHUP: there is no TLS certificate to read again"),
         }
+    }
+}
+
+/// Prints for people. A server that nobody can hear serves all the same: its standard output may be on the very disk that is full.
+fn show(text: &str) {
+    if let Err(error) = paint::print(text) {
+        tracing::warn!(%error, "standard output cannot be written; if this was the first start, make a key with `errand keys create`");
     }
 }
 

@@ -50,6 +50,28 @@ fn an_empty_variable_says_nothing() {
 }
 
 #[test]
+fn a_server_whose_output_nobody_can_read_serves_and_a_hangup_does_not_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = errand(&["serve", "--data-dir", "data", "--listen", &free.to_string()]);
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut server = command.current_dir(folder.path()).stdout(full()).stderr(full()).spawn().unwrap();
+    let answers = || std::net::TcpStream::connect(free).is_ok();
+    let began = Instant::now();
+    while !answers() {
+        assert!(server.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(20), "it ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let told = clean("kill").args(["-HUP", &server.id().to_string()]).status().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let (ended, served) = (server.try_wait().unwrap(), answers());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(told.success() && ended.is_none() && served, "{ended:?}");
+}
+
+#[test]
 fn it_is_ready_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     // The best of three: the machine that tests are run on has other things to do.
