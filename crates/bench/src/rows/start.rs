@@ -172,6 +172,7 @@ impl Server {
             .arg(folder)
             .env_clear()
             .env("ERRAND_API_KEY", seed::KEY)
+            .env("ERRAND_MASTER_KEY", "0123456789abcdef".repeat(4))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -123,11 +123,11 @@ fn behind_a_pooler_it_is_seen_whether_frozen_nodes_are_ended() {
     let doctor = || {
         let mut doctor =
             errand(&["doctor", "--config", config.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]);
-        said(&doctor.output().unwrap()).1
+        said(&doctor.env(MASTER_KEY.0, MASTER_KEY.1).output().unwrap()).1
     };
     let before = doctor();
     assert!(before.contains("warning  pooler") && before.contains("ALTER ROLE"), "{before}");
-    let server = Server::start_with(&data, &[("ERRAND_CONFIG", config.to_str().unwrap())]);
+    let server = Server::start_with(&data, &[("ERRAND_CONFIG", config.to_str().unwrap()), MASTER_KEY]);
     bouncer.reconnect(&cluster).unwrap();
     let after = doctor();
     assert!(after.contains("ok       pooler") && after.contains("one node uses up to 8 of"), "{after}");

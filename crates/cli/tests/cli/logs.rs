@@ -9,7 +9,7 @@ use testkit::fake_provider::{FakeProvider, Reply};
 use testkit::hook::{Conduct, Hook};
 use testkit::postgres::Cluster;
 
-use crate::house::{KEY, Server, errand, said};
+use crate::house::{KEY, MASTER_KEY, Server, errand, said};
 
 const PROVIDER_KEY: &str = "secret-provider-key";
 const MCP_SECRET: &str = "secret-of-a-header";
@@ -132,7 +132,7 @@ async fn each_line_of_one_of_several_nodes_names_it() {
     let (folder, cluster) = (tempfile::tempdir().unwrap(), Cluster::start().unwrap());
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let (hook, url) = (Hook::start(|_, _| Conduct::Ok).unwrap(), cluster.url());
-    let (server, run) = a_run(&data, &log, &[("ERRAND_DATABASE_URL", &url)], &hook).await;
+    let (server, run) = a_run(&data, &log, &[("ERRAND_DATABASE_URL", &url), MASTER_KEY], &hook).await;
     assert_eq!(server.terminate().code(), Some(0));
     let (lines, node) = (lines(&log), std::fs::read_to_string(data.join("node")).unwrap());
     let ended = find(&lines, "the run ended");

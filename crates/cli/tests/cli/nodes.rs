@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::postgres::Cluster;
 
-use crate::house::{KEY, Server, errand, said};
+use crate::house::{KEY, MASTER_KEY, Server, errand, said};
 
 const LIMIT: usize = 300;
 const NODES: usize = 3;
@@ -24,7 +24,7 @@ impl Fleet {
         let cluster = Cluster::start().unwrap();
         let (url, folder) = (cluster.url(), tempfile::tempdir().unwrap());
         let start = |node: usize| {
-            let variables = [("ERRAND_API_KEY", KEY), ("ERRAND_DATABASE_URL", url.as_str())];
+            let variables = [("ERRAND_API_KEY", KEY), ("ERRAND_DATABASE_URL", url.as_str()), MASTER_KEY];
             Server::start_with(&folder.path().join(format!("node-{node}")), &variables)
         };
         let servers = (0..NODES).map(start).collect();

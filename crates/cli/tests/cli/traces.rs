@@ -8,7 +8,7 @@ use testkit::collector::{Collector, Span};
 use testkit::fake_provider::{Behaviour, FakeProvider, Reply, Step};
 use testkit::postgres::Cluster;
 
-use crate::house::{KEY, Server, config_file};
+use crate::house::{KEY, MASTER_KEY, Server, config_file};
 
 /// The request that started the run of a test is part of this trace of its caller.
 const CALLER: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
@@ -186,7 +186,8 @@ async fn a_node_that_takes_over_a_run_adds_to_its_trace() {
     std::fs::write(&file, "[engine]\nlease_ms = 1000\n").unwrap();
     let (url, file) = (cluster.url(), file.to_str().unwrap().to_owned());
     let node = |name: &str| {
-        let settings = [("ERRAND_DATABASE_URL", url.as_str()), ("ERRAND_CONFIG", &file), ("OTEL_SERVICE_NAME", name)];
+        let settings =
+            [("ERRAND_DATABASE_URL", url.as_str()), ("ERRAND_CONFIG", &file), ("OTEL_SERVICE_NAME", name), MASTER_KEY];
         server(&folder.path().join(name), &model, &collector.url(), &settings)
     };
     let first = node("first");
