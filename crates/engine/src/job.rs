@@ -329,7 +329,7 @@ impl<'s> Job<'s> {
                     faults::point("job.committed");
                     span::ended(self.shop, &commit, Some(&self.plan), round_before, self.run.round());
                     if commit.webhook && sabotaged(Sabotage::OutboxOutside) {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        tokio::time::sleep(Duration::from_millis(60)).await;
                         let told =
                             async move |tx: &mut storage::Tx<'_>| storage::sabotage::tell_outside(tx, &commit).await;
                         self.shop.parts.db.write::<_, StoreError, _>(told).await?;

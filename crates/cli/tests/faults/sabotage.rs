@@ -91,17 +91,27 @@ const SHOWN: [Shown; 21] = [
     shown(Sabotage::KeepLeases, "drains::t18_on_postgres", KEPT, DRAINS),
 ];
 
+/// How often a short suite may miss the moment in which its sabotage shows.
+const TRIES: usize = 3;
+
 #[test]
 fn each_sabotage_turns_its_suite_red() {
     let mut unnoticed = Vec::new();
     for Shown { sabotage, suite, words, numbers } in SHOWN {
-        let began = Instant::now();
-        let said = run(suite, ("ERRAND_SABOTAGE", sabotage.name()), numbers);
-        let found = violations(&said, words);
-        let (name, took) = (sabotage.name(), began.elapsed().as_secs());
-        println!("{suite} under {name}, {took} s: {} times, {}", found.len(), found.first().unwrap_or(&"nothing"));
-        if found.is_empty() {
-            unnoticed.push(format!("{name} was not noticed by {suite} as one of {words:?}:\n{said}"));
+        let name = sabotage.name();
+        let mut tries = (1..=TRIES).map(|number| {
+            let began = Instant::now();
+            let said = run(suite, ("ERRAND_SABOTAGE", name), numbers);
+            let (found, took) = (violations(&said, words), began.elapsed().as_secs());
+            let first = found.first().unwrap_or(&"nothing");
+            println!("{suite} under {name}, try {number}, {took} s: {} times, {first}", found.len());
+            if found.is_empty() {
+                println!("{said}");
+            }
+            !found.is_empty()
+        });
+        if !tries.any(|noticed| noticed) {
+            unnoticed.push(format!("{name} was not noticed by {suite} as one of {words:?}"));
         }
     }
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
