@@ -179,8 +179,11 @@ where
     let fault = tx.fault();
     let done = match outcome {
         Ok(Ok(done)) => done,
-        // Dropping the transaction rolls it back before the connection is used again.
-        Ok(Err(error)) => return Err(error),
+        Ok(Err(error)) => {
+            // Whoever hears of the error may come again at once: what it had locked is free by then. Where this fails, dropping it does the same later.
+            let _ = begun.transaction.rollback().await;
+            return Err(error);
+        }
         Err(panic) => return Err(StoreError::Panicked(message(panic.as_ref())).into()),
     };
     if let Some(error) = fault {
