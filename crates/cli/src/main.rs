@@ -19,6 +19,7 @@ mod config;
 mod demo;
 mod doctor;
 mod files;
+mod folders;
 mod follow;
 mod hints;
 mod keys;

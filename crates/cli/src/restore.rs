@@ -24,7 +24,7 @@ use crate::config::{Config, Database, Place};
 use crate::master_key::at_hand;
 use crate::restore::holds::Held;
 use crate::serve::environment;
-use crate::{paint, wire};
+use crate::{folders, paint, wire};
 
 /// Brings a backup back, into a data folder without a database. SQLite only.
 ///
@@ -59,7 +59,7 @@ impl Restore {
                 config.database
             )
         };
-        wire::make_private(&config.data_dir)
+        folders::make_private(&config.data_dir)
             .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
         let _locks = wire::take_locks(&config.data_dir, database)?;
         let places = Places::new(database, &config.sandboxes)?;
@@ -105,7 +105,7 @@ impl Places {
             sandboxes.display()
         );
         if let Some(parent) = sandboxes.parent() {
-            wire::make_private(parent).with_context(|| parent.display().to_string())?;
+            folders::make_private(parent).with_context(|| parent.display().to_string())?;
         }
         let places = Self {
             waiting_database: beside(database, ".restoring"),

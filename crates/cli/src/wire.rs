@@ -3,9 +3,8 @@
 //! The order of opening is the order of refusing: folder, locks, database, schema, master key, API keys. Nothing moves before all of them are there.
 
 use std::fmt::Display;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +26,10 @@ use storage::{Bell, DataLock, Db, MIGRATIONS, Settings, StoreError, Tx, hints, s
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::ambient::SystemAmbient;
 use crate::config::{Config, Database};
+use crate::folders::{make_private, node_name, open_sandboxes, warn_if_shared};
 use crate::keys;
 use crate::master_key::at_hand;
 use crate::meters::Page;
@@ -432,53 +431,6 @@ async fn keep_time(db: Db, ambient: Arc<SystemAmbient>) {
         }
         told = far;
     }
-}
-
-/// Says so if others on this machine could get at what is kept: an operator may want that, and is the only one who can change it.
-fn warn_if_shared(path: &Path) {
-    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        tracing::warn!(
-            "{path} is open to other users of this machine (mode {mode:o}), and what is kept there is private: chmod go= {path}"
-        );
-    }
-}
-
-/// What no other node is called: made at the first start and kept in the data folder, whose lock is ours.
-fn node_name(folder: &Path, ambient: &SystemAmbient) -> anyhow::Result<String> {
-    let file = folder.join("node");
-    if let Ok(name) = std::fs::read_to_string(&file)
-        && Uuid::try_parse(name.trim()).is_ok()
-    {
-        return Ok(name.trim().to_owned());
-    }
-    let name = ambient.id(ambient.now()).simple().to_string();
-    std::fs::write(&file, &name).with_context(|| file.display().to_string())?;
-    Ok(name)
-}
-
-/// Sees to it that files can be kept. A folder that nodes share is never made here: if its disk is not mounted, the files of this node would be where
-/// no other looks.
-fn open_sandboxes(config: &Config) -> anyhow::Result<()> {
-    let (folder, shown) = (&config.sandboxes, config.sandboxes.display());
-    let apart = !folder.starts_with(&config.data_dir);
-    if apart && matches!(config.database, Database::Postgres(_)) {
-        anyhow::ensure!(
-            folder.is_dir(),
-            "sandboxes.folder: {shown} is not there: mount or make it, the same one for every node"
-        );
-    } else {
-        make_private(folder).with_context(|| format!("the folder of the sandboxes {shown}"))?;
-    }
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
-    let written = std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe));
-    written.with_context(|| format!("nothing can be written into the folder of the sandboxes {shown}"))
-}
-
-/// Makes the folder, for its owner only, unless it is there.
-pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// The cryptography of all TLS connections; a process chooses once.

@@ -16,7 +16,7 @@ impl Folder {
     /// Makes it among the system's temporary files.
     pub(super) fn new(id: Uuid, keep: bool) -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("errand-demo-{id}"));
-        crate::wire::make_private(&path).with_context(|| path.display().to_string())?;
+        crate::folders::make_private(&path).with_context(|| path.display().to_string())?;
         Ok(Self { path, keep })
     }
 

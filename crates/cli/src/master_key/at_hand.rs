@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::backup::sync;
 use crate::config::{Config, Database};
+use crate::folders::warn_if_shared;
 
 /// What it is called where a server made it.
 pub(crate) const FILE: &str = "master.key";
@@ -93,7 +94,7 @@ pub(crate) async fn found(config: &Config, db: &Db, ambient: Arc<dyn Ambient>) -
         },
     };
     if let Some(path) = place.file() {
-        warn_if_open(path);
+        warn_if_shared(path);
     }
     let keys = Keyring { master, ambient };
     let admitted = keys.clone();
@@ -169,16 +170,6 @@ fn write_file(path: &Path, master: &MasterKey) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, path)?;
     sync(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-}
-
-fn warn_if_open(path: &Path) {
-    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        tracing::warn!(
-            "the master key {path} is open to other users of this machine (mode {mode:o}): chmod go= {path}"
-        );
-    }
 }
 
 /// The key's file is gone although there are secrets, or there never was one.
