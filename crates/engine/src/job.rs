@@ -99,7 +99,12 @@ impl<'s> Job<'s> {
         let (run, due) = replay(shop, &claimed, &plan).await?;
         span::enter_round(run.round());
         let lease = claimed.lease;
-        let workspace = shop.parts.workspaces.open_for(&claimed.sandbox, lease.run.0, lease.claim);
+        let files = &shop.parts.workspaces;
+        let workspace = if sabotaged(Sabotage::FenceFiles) {
+            files.open(&claimed.sandbox)
+        } else {
+            files.open_for(&claimed.sandbox, lease.run.0, lease.claim)
+        };
         let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
         Ok((

@@ -93,11 +93,13 @@ pub enum Sabotage {
     TrustDisk,
     /// A run is tried again however many workers died of it.
     ForgetDeaths,
+    /// A worker that lost its lease may replace the run's files.
+    FenceFiles,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
@@ -114,6 +116,7 @@ impl Sabotage {
         Self::SkipAudit,
         Self::TrustDisk,
         Self::ForgetDeaths,
+        Self::FenceFiles,
     ];
 
     /// Its name in `ERRAND_SABOTAGE`.
@@ -135,6 +138,7 @@ impl Sabotage {
             Self::SkipAudit => "skip-audit",
             Self::TrustDisk => "trust-disk",
             Self::ForgetDeaths => "forget-deaths",
+            Self::FenceFiles => "fence-files",
         }
     }
 }

@@ -64,11 +64,11 @@ pub(crate) async fn post(
         if !find(tx, team, run).await?.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
         }
-        if !runs::say(tx, team, run, said.text.len(), SAID_MAX).await? {
+        let (id, bytes) = (said.id, said.text.len());
+        runs::tell(tx, team, run, &Event::MessageReceived(said), now).await?;
+        if !runs::say(tx, team, run, bytes, SAID_MAX).await? {
             return Err(ApiError::RunFull);
         }
-        let id = said.id;
-        runs::tell(tx, team, run, &Event::MessageReceived(said), now).await?;
         Done::new(StatusCode::CREATED, &PostedMessageAnswer { message }, "message.post", id)
     };
     shared.change(change, asked, Some(run), tell).await

@@ -293,7 +293,8 @@ pub async fn page(
     Ok((page, total))
 }
 
-/// Counts so many bytes of what people say to a run; whether there was room for them within `most`.
+/// Counts so many bytes of what people say to a run; whether there was room for them within `most`. After [`tell`], never before: claims take a run's
+/// work and then its row, and whoever takes them the other way round waits in a circle.
 pub async fn say(tx: &mut Tx<'_>, team: TeamId, run: RunId, bytes: usize, most: usize) -> Result<bool, StoreError> {
     let values = params![team, run, as_int(bytes as u64)?, as_int(most as u64)?];
     Ok(tx.exec(SAY, &values).await? > 0)

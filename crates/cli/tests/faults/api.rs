@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::checker::Seen;
 use testkit::hook::Hook;
 
-use crate::job::{Kind, assignment};
+use crate::job::{Kind, assignment, editor};
 use crate::kills::now;
 use crate::node::KEY;
 use crate::storm::Stop;
@@ -50,8 +50,12 @@ pub(crate) struct Listed {
 
 impl Listed {
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.status.as_str(), "completed" | "failed" | "interrupted")
+        ended(&self.status)
     }
+}
+
+fn ended(status: &str) -> bool {
+    matches!(status, "completed" | "failed" | "interrupted")
 }
 
 impl Api {
@@ -97,8 +101,47 @@ impl Api {
     }
 
     pub(crate) async fn create_assignment(&self) -> String {
-        let (_, made) = self.post("/v1/agents", &assignment()).await.unwrap();
-        made["agent"]["id"].as_str().unwrap().to_owned()
+        self.create(&assignment()).await
+    }
+
+    pub(crate) async fn create_editor(&self) -> String {
+        self.create(&editor()).await
+    }
+
+    async fn create(&self, assignment: &Value) -> String {
+        let (_, made) = self.post("/v1/agents", assignment).await.unwrap();
+        let id = made["agent"]["id"].as_str();
+        id.unwrap_or_else(|| panic!("the answer to a new Assignment: {made}")).to_owned()
+    }
+
+    /// Puts one of the team's files there.
+    pub(crate) async fn put_file(&self, name: &str, bytes: String) {
+        let request = self.http.post(format!("{}/v1/files?path={name}", self.base().unwrap()));
+        let request = request.header("content-type", "application/octet-stream").body(bytes);
+        let (status, _) = self.answer("a file", request, NOTHING).await.unwrap();
+        assert_eq!(status, 201, "{name}");
+    }
+
+    /// A file of a run.
+    pub(crate) async fn file_of(&self, run: RunId, path: &str) -> String {
+        let detail = self.must_get(&format!("/v1/runs/{run}")).await;
+        let sandbox = detail["run"]["sandbox_id"].as_str().unwrap();
+        let path = format!("/v1/sandboxes/{sandbox}/files/content?path={path}");
+        let request = self.http.get(format!("{}{path}", self.base().unwrap()));
+        let (status, bytes) = self.answer(&path, request, NOTHING).await.unwrap();
+        assert_eq!(status, 200, "{path}");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Waits until a run is over, which is as long as it may take.
+    pub(crate) async fn over(&self, run: RunId) {
+        loop {
+            let detail = self.get(&format!("/v1/runs/{run}")).await;
+            if detail.is_some_and(|detail| ended(detail["run"]["status"].as_str().unwrap_or_default())) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Starts a run, once and for all; `None` if nobody said that it was started.

@@ -12,6 +12,15 @@ use crate::chance::Chance;
 /// Turns that an endless Job may take.
 pub(crate) const TURNS: u32 = 25;
 
+/// Edits of a Job that edits.
+const EDITS: usize = 12;
+/// The team file that those Jobs edit.
+pub(crate) const BOOK: &str = "book.txt";
+/// Where it is in their workspace.
+pub(crate) const BOOK_PATH: &str = "/workspace/files/book.txt";
+/// Where in it: each edit puts a line before this.
+pub(crate) const MARK: &str = "THE END";
+
 /// What a Job is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,6 +30,8 @@ pub(crate) enum Kind {
     Ask,
     /// Goes on until its limit.
     Endless,
+    /// Edits a file again and again.
+    Edits,
     /// Calls a tool that ends the process.
     Aborts,
     /// Calls one that uses up its stack.
@@ -36,6 +47,7 @@ impl Kind {
             Self::Steps => "job-of-steps",
             Self::Ask => "job-that-asks",
             Self::Endless => "job-without-end",
+            Self::Edits => "job-that-edits",
             Self::Aborts => "job-that-aborts",
             Self::Overflows => "job-that-overflows",
             Self::Hogs => "job-that-hogs",
@@ -44,7 +56,7 @@ impl Kind {
 
     fn of(asked: &Asked) -> Self {
         let said = asked.body.to_string();
-        let kinds = [Self::Ask, Self::Endless, Self::Aborts, Self::Overflows, Self::Hogs];
+        let kinds = [Self::Ask, Self::Endless, Self::Edits, Self::Aborts, Self::Overflows, Self::Hogs];
         kinds.into_iter().find(|kind| said.contains(kind.message())).unwrap_or(Self::Steps)
     }
 
@@ -54,6 +66,10 @@ impl Kind {
         match (self, answered) {
             (Self::Steps, 0 | 2) | (Self::Ask, 0) => ("record", line),
             (Self::Steps, 1) | (Self::Ask, 2) | (Self::Endless, _) => ("record_safe", line),
+            (Self::Edits, _) if answered < EDITS => {
+                let new = format!("step-{answered}\n{MARK}");
+                ("edit_file", json!({ "path": BOOK_PATH, "old": MARK, "new": new }))
+            }
             (Self::Aborts | Self::Overflows | Self::Hogs, _) => ("die", json!({ "how": self.message() })),
             (Self::Ask, 1) => ("ask_person", json!({ "kind": "approval", "title": "Go on?" })),
             _ => ("finish", json!({ "result": "done" })),
@@ -61,12 +77,16 @@ impl Kind {
     }
 }
 
-/// The model behind a wire, taking from `least` to `most` milliseconds for each answer.
+/// The model behind a wire, taking from `least` to `most` milliseconds for each answer, but for edits as little as it can.
 pub(crate) async fn model(chance: &Arc<Chance>, least: u64, most: u64) -> FakeProvider {
     let chance = Arc::clone(chance);
     let rule = move |asked: &Asked| {
-        let (tool, arguments) = Kind::of(asked).wish(asked.assistant_turns);
+        let kind = Kind::of(asked);
+        let (tool, arguments) = kind.wish(asked.assistant_turns);
         let answer = Reply::text("").call(format!("call-{}", asked.assistant_turns), tool, &arguments);
+        if kind == Kind::Edits {
+            return Step::Answer(answer);
+        }
         Step::Delay(chance.millis(least, most), Box::new(Step::Answer(answer)))
     };
     FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap()
@@ -76,4 +96,10 @@ pub(crate) async fn model(chance: &Arc<Chance>, least: u64, most: u64) -> FakePr
 pub(crate) fn assignment() -> Value {
     let data = json!({ "model": "fake-model", "input": "Do the Job that you are told." });
     json!({ "name": "Worker", "build": { "name": "first", "config": { "version": "v1", "data": data } } })
+}
+
+/// One that edits, with the file to edit.
+pub(crate) fn editor() -> Value {
+    let data = json!({ "model": "fake-model", "input": "Edit the book.", "files": [BOOK] });
+    json!({ "name": "Editor", "build": { "name": "first", "config": { "version": "v1", "data": data } } })
 }

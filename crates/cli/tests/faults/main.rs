@@ -11,6 +11,7 @@ mod api;
 mod chance;
 mod disk;
 mod drains;
+mod edits;
 mod failover;
 mod io;
 mod job;

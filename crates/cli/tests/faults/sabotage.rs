@@ -47,7 +47,7 @@ const fn shown(sabotage: Sabotage, suite: &'static str, words: &'static [&'stati
     Shown { sabotage, suite, words, numbers }
 }
 
-const SHOWN: [Shown; 21] = [
+const SHOWN: [Shown; 22] = [
     shown(Sabotage::AckBeforeCommit, T01, LOST, MANY),
     shown(Sabotage::ResultBeforeIntent, T01, &["without an intent in the journal"], SOME),
     shown(Sabotage::OutboxOutside, T01, &["outsiders would be told"], &[("KILLS", "15"), ("RUNS", "90")]),
@@ -72,6 +72,12 @@ const SHOWN: [Shown; 21] = [
         Sabotage::FenceJournal,
         "zombies::t09_frozen_nodes_write_nothing_to_what_they_lost",
         WRITTEN,
+        &[("FREEZES", "6")],
+    ),
+    shown(
+        Sabotage::FenceFiles,
+        "zombies::t09_frozen_nodes_write_nothing_to_what_they_lost",
+        &["but the journal says"],
         &[("FREEZES", "6")],
     ),
     shown(Sabotage::AckBeforeCommit, "disk::t11_full_then_freed", &["was accepted and is gone"], &[("FULL_SECS", "2")]),

@@ -1,9 +1,10 @@
 //! T09: nodes that freeze for longer than their leases hold, with calls in flight. Others take their Jobs over; then they come back, not knowing,
-//! and their answers arrive.
+//! and their answers arrive, and what they were writing is replaced.
 
 use std::sync::Arc;
 
 use crate::chance::Chance;
+use crate::edits::Editors;
 use crate::judge::judge;
 use crate::kills::now;
 use crate::storm::Storm;
@@ -23,6 +24,7 @@ async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
     let agent = api.create_assignment().await;
     let freezes = number("FREEZES", 20);
     let runs = freezes * 8;
+    let editors = Editors::begin(&api).await;
     let storm = Storm::begin(&api, &agent, runs, 150, &chance);
     let mut frozen_at = Vec::new();
     while frozen_at.len() < freezes || storm.goes_on() {
@@ -38,10 +40,15 @@ async fn t09_frozen_nodes_write_nothing_to_what_they_lost() {
         tokio::time::sleep(chance.millis(100, 500)).await;
     }
     let told = storm.end().await;
+    let (edited, broken) = editors.judge(&api).await;
     let mut verdict = judge(&world, &api, &told, &frozen_at).await;
+    verdict.wrong.extend(broken);
     let takeovers = verdict.takeovers.len();
     if takeovers < freezes / 2 {
         verdict.wrong.push(format!("{takeovers} takeovers of {freezes} freezes are too few to show anything"));
+    }
+    if edited < freezes {
+        verdict.wrong.push(format!("{edited} Jobs that edit are too few for {freezes} freezes"));
     }
     totals.report(frozen_at.len(), &verdict);
     verdict.pass(&world);

@@ -1,5 +1,8 @@
 //! Both databases answer alike, also to what nobody should send: the same status and the same words, and never a 5xx.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use serde_json::{Value, json};
 use testkit::postgres::Cluster;
@@ -157,5 +160,29 @@ async fn both_databases_answer_alike_to_anything() {
     assert!(all[0].len() > 300, "{}", all[0].len());
     for (sqlite, postgres) in all[0].iter().zip(&all[1]) {
         assert_eq!(sqlite, postgres);
+    }
+}
+
+/// Whoever claims a run takes its work first and then its row. What people do to it at that moment waits for the first with the second still free,
+/// or the two would wait in a circle until PostgreSQL ends one of them.
+#[tokio::test]
+async fn what_people_do_to_a_run_waits_for_its_claim_and_never_in_a_circle() {
+    let cluster = Arc::new(Cluster::start().expect("a PostgreSQL"));
+    let house = House::on_postgres(&cluster).await;
+    let run = house.run().await;
+    for (what, body, status) in
+        [("messages", json!({ "message": "Leave out the drafts." }), 201), ("stop", json!({}), 200)]
+    {
+        let claim = format!(
+            "BEGIN; UPDATE work SET due_at = due_at WHERE run_id = '{run}'; SELECT pg_sleep(0.5); \
+             UPDATE runs SET updated_at = updated_at WHERE id = '{run}'; COMMIT"
+        );
+        let claiming = tokio::task::spawn_blocking({
+            let cluster = Arc::clone(&cluster);
+            move || cluster.psql("errand", &claim)
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        house.post(&format!("/v1/runs/{run}/{what}"), body).await.success(status);
+        claiming.await.expect("a task").expect("a claim");
     }
 }
