@@ -82,8 +82,9 @@ pub(crate) struct Config {
     pub(crate) log: logs::Settings,
     /// Where metrics are served, if anywhere.
     pub(crate) metrics: Option<String>,
-    /// Where spans go, if anywhere: section `[traces]` and OpenTelemetry's variables.
-    pub(crate) traces: Option<traces::Settings>,
+    /// Where spans go, if anywhere: section `[traces]` and OpenTelemetry's variables. Those may be meant for other programs, so what is wrong with them
+    /// stops whoever sends spans, and nobody else.
+    pub(crate) traces: anyhow::Result<Option<traces::Settings>>,
     /// Sections `[providers]`, `[models]`, `[models_default]`, and the vendors' variables.
     pub(crate) models: ModelSettings,
 }
@@ -313,7 +314,7 @@ impl Config {
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,
             log: file.log,
             metrics: env("ERRAND_METRICS_LISTEN").or(file.metrics.listen),
-            traces: file.traces.settle(name, env)?,
+            traces: file.traces.settle(name, env),
             models: ModelSettings::read(&table, name, env)?,
         })
     }

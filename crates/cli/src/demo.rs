@@ -82,8 +82,8 @@ impl Demo {
         let mut config = Config::load(&place, Some(self.listen.clone()), &environment)?;
         // It talks to whoever started it, and to nobody else.
         config.log.level = Levels::OFF;
-        config.traces = None;
-        let telemetry = Telemetry::start(&self.log, &config)?;
+        config.traces = Ok(None);
+        let telemetry = Telemetry::start(&self.log, &mut config)?;
         let (listener, address) = listen(&config.listen).await?;
         let settings = std::mem::take(&mut config.models);
         let build = bundle::config(&settings)?;

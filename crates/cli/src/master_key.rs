@@ -37,6 +37,13 @@ pub(crate) struct Command {
 enum Action {
     /// Prints a fresh key. Nothing is changed.
     New,
+    #[command(flatten)]
+    Kept(Kept),
+}
+
+/// What is done to the keys that the database knows.
+#[derive(Subcommand)]
+enum Kept {
     /// The keys that open the secrets, by their ids, and which of them is at hand.
     List,
     /// Lets another key open the secrets, beside those that do. Then start each node with it.
@@ -59,27 +66,28 @@ impl Command {
     /// Does it.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Self { place, json, action } = self;
-        if let Action::New = action {
-            let key = MasterKey::draw(&SystemAmbient::new());
-            let (id, text) = (key.id(), key.text());
-            paint::print(&if json {
-                format!("{}\n", json!({ "id": id, "key": *text }))
-            } else {
-                format!("{}\n", *text)
-            })?;
-            return Ok(ExitCode::SUCCESS);
+        match action {
+            Action::New => new(json)?,
+            Action::Kept(kept) => {
+                let config = Config::load(&place, None, &environment)?;
+                let act = async |db: &Db| match kept {
+                    Kept::List => list(&config, db, json).await,
+                    Kept::Add { file } => add(&config, db, &at_hand::read_file(&file)?, json).await,
+                    Kept::Only => only(&config, db, json).await,
+                    Kept::Forget { lost: _ } => forget(&config, db, json).await,
+                };
+                office::with(&config, act).await?;
+            }
         }
-        let config = Config::load(&place, None, &environment)?;
-        let act = async |db: &Db| match action {
-            Action::New => Ok(String::new()),
-            Action::List => list(&config, db, json).await,
-            Action::Add { file } => add(&config, db, &at_hand::read_file(&file)?, json).await,
-            Action::Only => only(&config, db, json).await,
-            Action::Forget { lost: _ } => forget(&config, db, json).await,
-        };
-        office::with(&config, act).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn new(as_json: bool) -> anyhow::Result<()> {
+    let key = MasterKey::draw(&SystemAmbient::new());
+    let (id, text) = (key.id(), key.text());
+    let shown = if as_json { json!({ "id": id, "key": *text }).to_string() } else { text.to_string() };
+    Ok(paint::print(&format!("{shown}\n"))?)
 }
 
 async fn list(config: &Config, db: &Db, as_json: bool) -> anyhow::Result<String> {

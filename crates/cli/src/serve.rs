@@ -41,7 +41,7 @@ impl Serve {
         crate::wire::install_tls();
         let mut signals = Signals::new()?;
         let mut config = Config::load(&self.place, self.listen, &environment)?;
-        let telemetry = Telemetry::start(&self.log, &config)?;
+        let telemetry = Telemetry::start(&self.log, &mut config)?;
         if self.role != Role::All && matches!(config.database, Database::Sqlite(_)) {
             anyhow::bail!(
                 "--role api and --role worker share their work through PostgreSQL; on SQLite one node does all, so leave --role out"

@@ -24,17 +24,18 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Logs from now on; sends spans once there is a clock.
-    pub(crate) fn start(log: &Log, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn start(log: &Log, config: &mut Config) -> anyhow::Result<Self> {
+        let wanted = std::mem::replace(&mut config.traces, Ok(None))?;
         let (meters, clock) = (Meters::default(), Clock::default());
         let (mut exporter, mut listener) = (None, None);
-        if let Some(settings) = &config.traces {
+        if let Some(settings) = &wanted {
             let started = Arc::new(Exporter::start(settings, &meters, &environment)?);
             let traces = Traces::new(Arc::clone(&started), Clock::clone(&clock), settings);
             exporter = Some(started);
             listener = Some(traces.with_filter(Traces::filter()).boxed());
         }
         let node = log.start(&config.log, listener);
-        if let Some(settings) = &config.traces {
+        if let Some(settings) = &wanted {
             tracing::info!("traces: spans go to {}", settings.origin());
         }
         Ok(Self { meters, exporter, node, clock })

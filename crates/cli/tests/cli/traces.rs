@@ -8,7 +8,7 @@ use testkit::collector::{Collector, Span};
 use testkit::fake_provider::{Behaviour, FakeProvider, Reply, Step};
 use testkit::postgres::Cluster;
 
-use crate::house::{KEY, MASTER_KEY, Server, config_file};
+use crate::house::{KEY, MASTER_KEY, Server, config_file, errand, said};
 
 /// The request that started the run of a test is part of this trace of its caller.
 const CALLER: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
@@ -209,4 +209,17 @@ async fn a_node_that_takes_over_a_run_adds_to_its_trace() {
     assert_eq!(by("chat claude-sonnet-4-6"), ["first", "second", "second"]);
     let [agent] = named(&spans, "invoke_agent")[..] else { panic!("{spans:#?}") };
     assert!(named(&spans, "chat claude-sonnet-4-6").iter().all(|chat| chat.parent == agent.id), "{spans:#?}");
+}
+
+#[test]
+fn variables_that_are_meant_for_another_program_stop_only_who_sends_spans() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let data = folder.path().to_str().unwrap();
+    let _server = Server::start(folder.path());
+    let (code, _, err) = said(&errand(&["teams", "list", "--data-dir", data]).envs(other).output().unwrap());
+    assert_eq!(code, Some(0), "{err}");
+    let serve = ["serve", "--data-dir", data, "--listen", "127.0.0.1:0"];
+    let (code, _, err) = said(&errand(&serve).envs(other).output().unwrap());
+    assert!(code == Some(1) && err.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{code:?}: {err}");
 }
