@@ -1,68 +1,94 @@
-//! The files of sandboxes, one folder each, shown to models and people as `/workspace`.
+//! The files of sandboxes, shown to models and people as `/workspace`.
 //!
-//! What must not be here: any opening by a joined path. Every access starts at a folder's descriptor and takes one plain name at a time
-//! ([`beneath`]), so neither `..` nor a link, not even one swapped in during the call, leads out of the sandbox. The rules of names are in
-//! [`domain::sandboxes`], what a model may do with files in [`crate::tools`]. All functions block: async callers wrap them.
+//! They are in one of two places, which the operator chooses: on a disk (`workspace/disk.rs`) or in a bucket of an S3-compatible store
+//! (`workspace/objects.rs`). Here is what both have in common. The rules of names are in [`domain::sandboxes`], what a model may do with files in
+//! [`crate::tools`]. All functions block: async callers wrap them.
 
 pub mod archive;
-mod beneath;
-mod claims;
+mod disk;
 mod files;
-mod incoming;
+mod objects;
 mod quota;
 
-use std::fmt::{Display, Write as _};
-use std::io::{self, Read};
+use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use domain::sandboxes::{FILE_MAX, FileError, FileInfo, SandboxPath};
+use domain::Timestamp;
+use domain::sandboxes::{FILE_MAX, FileError, FileInfo, Incoming, SandboxPath};
 use domain::turns::ImageRef;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::models::Pictures;
-use claims::{CLAIMS, Claim};
+use disk::Disk;
+pub use objects::{Bucket, BucketError, BucketSettings, Credentials};
 pub use quota::Quota;
 
 /// Most entries that one listing returns.
 pub const LIST_MAX: usize = 1_000;
 
-/// Where new contents wait for their rename. No sandbox id holds a dot, so it cannot be one.
-const INCOMING: &str = ".incoming";
-
 /// Writers of one sandbox take turns; sandboxes share this many turns among them.
 const TURNS: usize = 64;
 
-/// The folder that holds all sandboxes. Cheap to clone.
+/// All sandboxes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Workspaces {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    root: PathBuf,
+    place: Arc<dyn Place>,
     quota: Quota,
-    turns: [Mutex<()>; TURNS],
-    /// Where this process's new contents wait.
-    incoming_folder: String,
-    incoming: AtomicU64,
 }
 
-/// The files of one sandbox. Holds no descriptor between calls, so a waiting run costs nothing.
+/// The files of one sandbox. Holds nothing open between calls, so a waiting run costs nothing.
 #[derive(Debug, Clone)]
 pub struct Workspace {
-    shared: Arc<Shared>,
+    place: Arc<dyn Place>,
+    area: Area,
+}
+
+/// One sandbox, and by what right somebody writes in it.
+#[derive(Debug, Clone)]
+struct Area {
     id: String,
     /// What it may hold at most because of what else its team has.
     within: Option<u64>,
     /// A worker writes by the right of its claim, people by their own.
     claim: Option<Claim>,
+}
+
+/// The right of a worker that has claimed a Job. It is lost when another worker claims the Job and enters.
+#[derive(Debug, Clone)]
+struct Claim {
+    job: String,
+    token: String,
+}
+
+/// Where files are.
+trait Place: Debug + Send + Sync + 'static {
+    /// What lies directly in a folder, by name, at most [`LIST_MAX`].
+    fn list(&self, area: &Area, path: &SandboxPath) -> Result<Vec<FileInfo>, FileError>;
+    /// How many bytes its files have.
+    fn used(&self, area: &Area) -> Result<u64, FileError>;
+    fn read(&self, area: &Area, path: &SandboxPath) -> Result<Vec<u8>, FileError>;
+    fn write(&self, area: &Area, path: &SandboxPath, bytes: &[u8]) -> Result<(), FileError>;
+    /// Puts what `change` makes of a file in its place, if it makes something of it. It may be asked again, with what somebody else wrote meanwhile.
+    fn edit(
+        &self,
+        area: &Area,
+        path: &SandboxPath,
+        change: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Result<(), FileError>;
+    fn remove(&self, area: &Area, path: &SandboxPath) -> Result<(), FileError>;
+    fn begin(self: Arc<Self>, area: &Area, path: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError>;
+    /// Takes the files from every earlier claim of the Job. Only for an area that somebody has claimed.
+    fn enter(&self, area: &Area, claim: &Claim) -> Result<(), FileError>;
+    /// Gives up a claim.
+    fn leave(&self, area: &Area, claim: &Claim);
+    /// Removes a sandbox with everything in it.
+    fn remove_all(&self, area: &Area) -> Result<(), FileError>;
+    /// Removes what was left half-written and not touched since `before`; how many files that were.
+    fn sweep(&self, before: Timestamp) -> Result<u64, FileError>;
 }
 
 impl Workspaces {
@@ -74,194 +100,125 @@ impl Workspaces {
 
     /// As [`Self::new`], with the operator's own quota for each sandbox.
     pub fn with_quota(root: PathBuf, quota: Quota) -> Self {
-        // What cannot be removed only takes space: writing never reuses a name that exists.
-        for folder in [INCOMING, CLAIMS] {
-            let _ = std::fs::remove_dir_all(root.join(folder));
-        }
-        Self::over(root, quota, INCOMING.to_owned())
+        Self { place: Arc::new(Disk::of_one_node(root, quota)), quota }
     }
 
     /// As [`Self::with_quota`], where other nodes write beneath the same root: nothing of theirs is touched. `node` is a plain name that no
     /// other node has, and that this one had before it was started again.
     pub fn shared(root: PathBuf, quota: Quota, node: &str) -> Self {
-        let incoming = format!("{INCOMING}-{node}");
-        let _ = std::fs::remove_dir_all(root.join(&incoming));
-        Self::over(root, quota, incoming)
+        Self { place: Arc::new(Disk::shared(root, quota, node)), quota }
     }
 
-    fn over(root: PathBuf, quota: Quota, incoming_folder: String) -> Self {
-        let turns = std::array::from_fn(|_| Mutex::new(()));
-        Self { shared: Arc::new(Shared { root, quota, turns, incoming_folder, incoming: AtomicU64::new(0) }) }
+    /// Sandboxes in a bucket, for any number of nodes.
+    pub fn in_bucket(bucket: Bucket, quota: Quota) -> Self {
+        Self { place: Arc::new(objects::Objects::new(bucket, quota)), quota }
     }
 
-    /// The files of a sandbox. Nothing is touched yet: a sandbox without a folder reads as empty, and an id that is no plain name
+    /// The files of a sandbox. Nothing is touched yet: a sandbox that nobody has written to reads as empty, and an id that is no plain name
     /// (`[a-z0-9_]+`) fails on use.
     pub fn open(&self, sandbox_id: &str) -> Workspace {
-        Workspace { shared: Arc::clone(&self.shared), id: sandbox_id.to_owned(), within: None, claim: None }
+        let area = Area { id: sandbox_id.to_owned(), within: None, claim: None };
+        Workspace { place: Arc::clone(&self.place), area }
+    }
+
+    /// The files of a Job's sandbox, for the worker that has this claim of it. It must [enter](Workspace::enter) before it writes.
+    pub fn open_for(&self, sandbox_id: &str, job: Uuid, claim: Uuid) -> Workspace {
+        let claim = Claim { job: job.simple().to_string(), token: claim.simple().to_string() };
+        let area = Area { id: sandbox_id.to_owned(), within: None, claim: Some(claim) };
+        Workspace { place: Arc::clone(&self.place), area }
     }
 
     /// What sandboxes and teams may hold.
     pub fn quota(&self) -> Quota {
-        self.shared.quota
+        self.quota
     }
 
     /// Removes a sandbox with everything in it. One that does not exist is removed already.
     pub fn remove(&self, sandbox_id: &str) -> Result<(), FileError> {
         let sandbox = self.open(sandbox_id);
-        let _turn = sandbox.turn();
-        sandbox.checked_id()?;
-        self.shared.remove_claims(sandbox_id).map_err(|error| io_error(&"the sandbox", &error))?;
-        match self.shared.folder().and_then(|root| root.remove_dir_all(sandbox_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&"the sandbox", &error)),
-            _ => Ok(()),
-        }
+        sandbox.place.remove_all(sandbox.area()?)
+    }
+
+    /// Removes what was left half-written by any node and not touched since `before`; how many files that were.
+    pub fn sweep(&self, before: Timestamp) -> Result<u64, FileError> {
+        self.place.sweep(before)
     }
 }
 
 impl Workspace {
     /// The same files, of which there may be no more than so many bytes: the rest of what their team may have is taken up elsewhere.
     #[must_use]
-    pub fn within(self, bytes: u64) -> Self {
-        Self { within: Some(bytes), ..self }
+    pub fn within(mut self, bytes: u64) -> Self {
+        self.area.within = Some(bytes);
+        self
     }
 
     /// The files and folders directly in a folder, by name, at most [`LIST_MAX`]. Links and devices are left out: nothing can be done
     /// with them.
     pub fn list(&self, path: &SandboxPath) -> Result<Vec<FileInfo>, FileError> {
-        match self.home()? {
-            Some(home) => beneath::list(&beneath::folder(home, path.names(), path)?, path),
-            None if path.names().is_empty() => Ok(vec![]),
-            None => Err(FileError::NotFound(path.to_string())),
-        }
+        self.place.list(self.area()?, path)
     }
 
     /// How many bytes its files have, by their apparent size. Of one with more entries than it may have, at least so many.
     pub fn used(&self) -> Result<u64, FileError> {
-        let Some(home) = self.home()? else { return Ok(0) };
-        self.shared.quota.used(&home).map_err(|error| io_error(&"the sandbox", &error))
+        self.place.used(self.area()?)
     }
 
     /// A file's bytes, at most [`FILE_MAX`].
     pub fn read(&self, path: &SandboxPath) -> Result<Vec<u8>, FileError> {
-        let (file, size) = self.file(path)?;
-        check_size(path, size)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(FILE_MAX));
-        // The file may have grown since it was measured.
-        let read = file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| io_error(path, &error))?;
-        check_size(path, read as u64)?;
-        Ok(bytes)
+        self.place.read(self.area()?, path)
     }
 
     /// Makes or replaces a file, and the folders above it. All or nothing, also when the machine dies: readers see the old bytes or the
-    /// new ones, and when this returns the new ones are on disk.
+    /// new ones, and when this returns the new ones are kept.
     pub fn write(&self, path: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
-        let _turn = self.turn();
-        self.put(path, bytes)
+        self.place.write(self.area()?, path, bytes)
     }
 
     /// Removes a file or a link. One that does not exist is removed already.
     pub fn remove(&self, path: &SandboxPath) -> Result<(), FileError> {
-        let (name, folders) = split(path)?;
-        let _turn = self.turn();
-        let Some(home) = self.home()? else { return Ok(()) };
-        match beneath::folder(home, folders, path) {
-            Err(FileError::NotFound(_)) => Ok(()),
-            folder => beneath::remove(&folder?, name).map_err(|error| io_error(path, &error)),
-        }
+        self.place.remove(self.area()?, path)
     }
 
-    /// Replaces a file's bytes by what `change` makes of them, while other writers of this sandbox wait.
+    /// Replaces a file's bytes by what `change` makes of them. Nothing that somebody else writes meanwhile is lost: other writers wait, or `change` is
+    /// asked again with what they wrote.
     pub fn edit<E: From<FileError>>(
         &self,
         path: &SandboxPath,
-        change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+        mut change: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
-        let _turn = self.turn();
-        let changed = change(self.read(path)?)?;
-        Ok(self.put(path, &changed)?)
+        let mut refused = None;
+        self.place.edit(self.area()?, path, &mut |bytes| change(bytes).map_err(|why| refused = Some(why)).ok())?;
+        refused.map_or(Ok(()), Err)
     }
 
-    /// The open file and its size: a regular file with one name.
-    pub(crate) fn file(&self, path: &SandboxPath) -> Result<(std::fs::File, u64), FileError> {
-        let (name, folders) = split(path)?;
-        let home = self.home()?.ok_or_else(|| FileError::NotFound(path.to_string()))?;
-        beneath::open(&beneath::folder(home, folders, path)?, name, path)
+    /// Begins to write a file of up to `most` bytes, piece by piece. Other writers do not wait for it.
+    pub fn begin(&self, path: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
+        Arc::clone(&self.place).begin(self.area()?, path, most)
     }
 
-    fn put(&self, path: &SandboxPath, bytes: &[u8]) -> Result<(), FileError> {
-        self.checked_id()?;
-        check_size(path, bytes.len() as u64)?;
-        self.place(path, bytes.len() as u64, |folder, name| {
-            beneath::replace(&self.incoming()?, &self.shared.temporary(), folder, name, bytes)
-        })
+    /// Takes the files from every earlier claim of the Job, whose workers cannot write any more from now on. Where this fails, this one cannot
+    /// write either. Once a claim, before it is looked whether the lease still holds.
+    pub fn enter(&self) -> Result<(), FileError> {
+        let area = self.area()?;
+        area.claim.as_ref().map_or(Ok(()), |claim| self.place.enter(area, claim))
     }
 
-    /// Finds the place of a file of `size` bytes, making its folders, and has it put there. Only in one's turn.
-    fn place(
-        &self,
-        path: &SandboxPath,
-        size: u64,
-        put: impl FnOnce(&Dir, &str) -> io::Result<()>,
-    ) -> Result<(), FileError> {
-        let (name, folders) = split(path)?;
-        let failed = |error: io::Error| io_error(path, &error);
-        let home = self.shared.make(&self.id).map_err(failed)?;
-        let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
-        let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
-        let new_names = missing.len() + usize::from(replaced.is_none());
-        let (quota, was) = (self.shared.quota, replaced.unwrap_or(0));
-        quota.check(&home, new_names, was, size).map_err(failed)??;
-        if let Some(within) = self.within
-            && size > was
-            && quota.used(&home).map_err(failed)?.saturating_sub(was).saturating_add(size) > within
-        {
-            let text = format!(
-                "its team's files may have {} bytes in all, of which {within} are left for this sandbox",
-                quota.team_bytes
-            );
-            return Err(FileError::Quota(text));
-        }
-        let folder = beneath::make(nearest, missing, path)?;
-        put(&folder, name).map_err(failed)
-    }
-
-    fn home(&self) -> Result<Option<Dir>, FileError> {
-        self.checked_id()?;
-        match self.shared.folder().and_then(|root| beneath::enter(&root, &self.id)) {
-            Ok(home) => Ok(Some(home)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error(&"the sandbox", &error)),
+    /// Gives up the claim: nothing that is still being written under it arrives.
+    pub fn leave(&self) {
+        if let (Some(claim), Ok(area)) = (&self.area.claim, self.area()) {
+            self.place.leave(area, claim);
         }
     }
 
-    fn checked_id(&self) -> Result<(), FileError> {
+    /// The sandbox, if its id could be one.
+    fn area(&self) -> Result<&Area, FileError> {
+        let id = &self.area.id;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if !self.id.is_empty() && self.id.len() <= 128 && self.id.bytes().all(plain) {
-            return Ok(());
+        if !id.is_empty() && id.len() <= 128 && id.bytes().all(plain) {
+            return Ok(&self.area);
         }
-        Err(FileError::BadPath(format!("{:?} is not the id of a sandbox", self.id)))
-    }
-
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        let number = self.id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        // The turn guards no value, so a writer that panicked left nothing broken behind it.
-        self.shared.turns[number % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shared {
-    fn folder(&self) -> io::Result<Dir> {
-        Dir::open_ambient_dir(&self.root, ambient_authority())
-    }
-
-    /// A name in the folder of incoming files that none has or had.
-    fn temporary(&self) -> String {
-        format!("{}-{}", std::process::id(), self.incoming.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn make(&self, name: &str) -> io::Result<Dir> {
-        std::fs::create_dir_all(&self.root)?;
-        beneath::make_one(&self.folder()?, name)
+        Err(FileError::BadPath(format!("{id:?} is not the id of a sandbox")))
     }
 }
 
@@ -277,29 +234,41 @@ impl Pictures for Workspace {
     }
 }
 
-/// What the system said, with the path as the sandbox shows it.
-fn io_error(path: &impl Display, error: &io::Error) -> FileError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull(path.to_string()),
-        // EMFILE and ENFILE, everywhere that Rust runs on a Unix.
-        _ if matches!(error.raw_os_error(), Some(23 | 24)) => FileError::Exhausted(format!("{path}: {error}")),
-        _ => FileError::Io(format!("{path} could not be accessed: {error}")),
+/// Whose turn it is to write in a sandbox, within this process.
+#[derive(Debug)]
+struct Turns([Mutex<()>; TURNS]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(())))
     }
 }
 
-/// SHA-256 in lower-case hex, as [`ImageRef`] keeps it.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+impl Turns {
+    fn wait(&self, area: &Area) -> MutexGuard<'_, ()> {
+        let number = area.id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        // The turn guards no value, so a writer that panicked left nothing broken behind it.
+        self.0[number % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+impl Area {
+    /// Whether there is room for a file of `size` bytes beside what the sandbox holds. `now`: bytes of all its files without the one that is replaced.
+    fn check_within(&self, quota: Quota, now: u64, size: u64) -> Result<(), FileError> {
+        match self.within {
+            Some(within) if now.saturating_add(size) > within => Err(FileError::Quota(format!(
+                "its team's files may have {} bytes in all, of which {within} are left for this sandbox",
+                quota.team_bytes
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
+/// What a worker hears that has no right to write any more.
+const LOST: &str = "this worker has no place for it: another one has the Job by now, or it could not be made";
+
+/// A file's name, and the folders above it.
 fn split(path: &SandboxPath) -> Result<(&str, &[String]), FileError> {
     match path.names().split_last() {
         Some((name, folders)) => Ok((name, folders)),
@@ -310,4 +279,28 @@ fn split(path: &SandboxPath) -> Result<(&str, &[String]), FileError> {
 fn check_size(path: &SandboxPath, size: u64) -> Result<(), FileError> {
     let max = FILE_MAX as u64;
     if size > max { Err(FileError::TooLarge { path: path.to_string(), size, max }) } else { Ok(()) }
+}
+
+/// What an incoming file may still take.
+fn check_incoming(path: &SandboxPath, size: u64, most: u64, room: u64) -> Result<(), FileError> {
+    if size > most {
+        return Err(FileError::TooLarge { path: path.to_string(), size, max: most });
+    }
+    if size > room {
+        return Err(FileError::Quota(format!("it has room for {room} more bytes")));
+    }
+    Ok(())
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

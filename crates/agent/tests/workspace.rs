@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::models::Pictures;
 use agent::workspace::{LIST_MAX, Quota, Workspace, Workspaces};
-use domain::sandboxes::{FILE_MAX, FileError, Incoming as _, SandboxPath};
+use domain::sandboxes::{FILE_MAX, FileError, SandboxPath};
 use domain::turns::ImageRef;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use tempfile::TempDir;

@@ -26,8 +26,8 @@ use serde_json::json;
 use storage::{Db, Settings, StoreError, master_keys};
 
 use crate::ambient::SystemAmbient;
-use crate::backup::manifest::{DATABASE, Manifest, SANDBOXES, Saved};
-use crate::config::{Config, Database, Place};
+use crate::backup::manifest::{DATABASE, Kept, Manifest, SANDBOXES, Saved};
+use crate::config::{Config, Database, Files, Place};
 use crate::master_key::at_hand;
 use crate::paint;
 use crate::serve::environment;
@@ -56,9 +56,9 @@ impl Backup {
         let database = match &config.database {
             Database::Sqlite(path) => path,
             shared @ Database::Postgres(_) => anyhow::bail!(
-                "the database is {shared}: save it with PostgreSQL's own means, pg_dump or base backups with archived WAL, and then the folder {}; \
+                "the database is {shared}: save it with PostgreSQL's own means, pg_dump or base backups with archived WAL, and then {}; \
                  `errand backup` copies SQLite databases only",
-                config.sandboxes.display()
+                config.files.shown()
             ),
         };
         if !database.exists() {
@@ -66,9 +66,11 @@ impl Backup {
         }
         let target = absolute(&self.folder)?;
         refuse_taken(&target)?;
-        refuse_inside(&target, &config.sandboxes)?;
+        if let Some(folder) = config.files.folder() {
+            refuse_inside(&target, folder)?;
+        }
         let unfinished = Unfinished::make(&target)?;
-        let (manifest, left_out) = save(database, &config.sandboxes, &unfinished.0).await?;
+        let (manifest, left_out) = save(database, &config.files, &unfinished.0).await?;
         unfinished.finish(&target).with_context(|| target.display().to_string())?;
         paint::print(&if self.json {
             format!("{}\n", json!({ "folder": target, "backup": manifest, "left_out": left_out }))
@@ -80,7 +82,7 @@ impl Backup {
 }
 
 /// Fills the folder: database, files, and what both must be.
-async fn save(database: &Path, sandboxes: &Path, folder: &Path) -> anyhow::Result<(Manifest, u64)> {
+async fn save(database: &Path, files: &Files, folder: &Path) -> anyhow::Result<(Manifest, u64)> {
     let ambient = Arc::new(SystemAmbient::new());
     let clock = Arc::clone(&ambient);
     let settings = Settings::new(database, Arc::new(move || clock.now()));
@@ -94,14 +96,16 @@ async fn save(database: &Path, sandboxes: &Path, folder: &Path) -> anyhow::Resul
     let db = Db::open_for_reading(&Settings { path: copy.clone(), ..settings })?;
     let schema = schema(&db).await;
     db.close().await;
-    let (from, to) = (sandboxes.to_owned(), folder.join(SANDBOXES));
-    let (database, files) = tokio::task::spawn_blocking(move || {
+    let (from, to) = (files.folder().map(Path::to_owned), folder.join(SANDBOXES));
+    let (database, copied) = tokio::task::spawn_blocking(move || {
         let (sha256, bytes) = manifest::sum(&copy)?;
-        io::Result::Ok((Saved { files: 1, bytes, sha256 }, archive::copy(&from, &to)?))
+        let copied = from.map(|from| archive::copy(&from, &to)).transpose()?;
+        io::Result::Ok((Saved { files: 1, bytes, sha256 }, copied))
     })
     .await??;
-    let left_out = files.left_out;
-    let manifest = Manifest::new(taken_at, schema?, database, files.into());
+    let left_out = copied.as_ref().map_or(0, |copied| copied.left_out);
+    let kept = copied.map_or_else(|| Kept::Elsewhere(files.shown()), |copied| Kept::Here(copied.into()));
+    let manifest = Manifest::new(taken_at, schema?, database, kept);
     manifest.write(folder)?;
     Ok((manifest, left_out))
 }
@@ -133,12 +137,12 @@ fn said(folder: &Path, manifest: &Manifest, left_out: u64, master_key: &at_hand:
 
 /// What is in a backup, for people.
 pub(crate) fn parts(manifest: &Manifest) -> String {
-    let files = &manifest.sandboxes;
-    let fields = [
-        ("  as of", manifest.taken_at.clone()),
-        ("  database", size(manifest.database.bytes)),
-        ("  sandboxes", format!("{} files, {}", files.files, size(files.bytes))),
-    ];
+    let files = match &manifest.sandboxes {
+        Kept::Here(files) => format!("{} files, {}", files.files, size(files.bytes)),
+        Kept::Elsewhere(place) => format!("not in it: they are in {place}"),
+    };
+    let fields =
+        [("  as of", manifest.taken_at.clone()), ("  database", size(manifest.database.bytes)), ("  sandboxes", files)];
     fields.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<11}  {value}\n"))
 }
 

@@ -5,12 +5,13 @@
 //! with their defaults are in `errand.example.toml`.
 
 mod check;
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent::settings::ModelSettings;
-use agent::workspace::Quota;
+use agent::workspace::{BucketSettings, Quota};
 use anyhow::Context;
 use clap::Args;
 use domain::builds::Defaults;
@@ -18,6 +19,7 @@ use domain::limits::Limits;
 use serde::Deserialize;
 use storage::PostgresSettings;
 
+pub(crate) use self::files::Files;
 use crate::master_key::at_hand;
 use crate::{logs, traces};
 
@@ -52,8 +54,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// What secrets are sealed with.
     pub(crate) master_key: at_hand::Place,
-    /// The folder of the sandboxes.
-    pub(crate) sandboxes: PathBuf,
+    /// Where the files of sandboxes are.
+    pub(crate) files: Files,
     /// How long running steps may take to end when the server stops.
     pub(crate) grace: Duration,
     /// The server's origin as clients see it; `None`: what they send their requests to.
@@ -175,6 +177,7 @@ impl Default for DatabasePart {
 #[serde(default, deny_unknown_fields)]
 struct SandboxesPart {
     folder: Option<PathBuf>,
+    s3: Option<BucketSettings>,
     entries: usize,
     bytes: u64,
     team_bytes: u64,
@@ -187,7 +190,7 @@ struct SandboxesPart {
 impl Default for SandboxesPart {
     fn default() -> Self {
         let Quota { entries, bytes, team_bytes } = Quota::default();
-        Self { folder: None, entries, bytes, team_bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
+        Self { folder: None, s3: None, entries, bytes, team_bytes, upload_url_secs: 3_600, upload_bytes: 1 << 30 }
     }
 }
 
@@ -291,7 +294,7 @@ impl Config {
         let tls = check::tls(file.server.tls_cert, file.server.tls_key, name)?;
         Ok(Self {
             listen: listen.unwrap_or(file.server.listen),
-            sandboxes: file.sandboxes.folder.unwrap_or_else(|| data_dir.join("sandboxes")),
+            files: Files::read(file.sandboxes.folder, file.sandboxes.s3, &data_dir, name, env)?,
             data_dir,
             database,
             master_key,
@@ -372,6 +375,15 @@ mod tests {
             ("[server]\npublic_url = \"errand.example.com\"", "server.public_url"),
             ("[server]\npublic_url = \"https://errand.example.com/v1\"", "server.public_url"),
             ("[server]\npublic_url = \"https://me@errand.example.com\"", "server.public_url"),
+            (
+                "[sandboxes]\nfolder = \"a\"\n[sandboxes.s3]\nbucket = \"b\"",
+                "sandboxes.folder: there is [sandboxes.s3], too",
+            ),
+            ("[sandboxes.s3]\nregion = \"eu-1\"", "sandboxes.s3: missing field `bucket`"),
+            ("[sandboxes.s3]\nbucket = \"\"", "sandboxes.s3.bucket"),
+            ("[sandboxes.s3]\nbucket = \"b\"\nsecret = \"s\"", "sandboxes.s3"),
+            ("[sandboxes.s3]\nbucket = \"b\"\nendpoint = \"s3.example.com\"", "sandboxes.s3.endpoint"),
+            ("[sandboxes.s3]\nbucket = \"b\"\nendpoint = \"https://me:it@s3.example.com\"", "sandboxes.s3.endpoint"),
             ("[sandboxes]\nupload_url_secs = 0", "sandboxes.upload_url_secs"),
             ("[sandboxes]\nupload_url_secs = 604801", "sandboxes.upload_url_secs"),
         ] {

@@ -1,5 +1,5 @@
-//! `errand doctor`: looks at everything that can be wrong with an installation, and says of each whether it is, and what to do. It reads only, and
-//! works beside a running server.
+//! `errand doctor`: looks at everything that can be wrong with an installation, and says of each whether it is, and what to do. It reads only, but for
+//! an object that a bucket is tried out with, and works beside a running server.
 //!
 //! Here: what a finding is and how it is shown. `doctor/folder.rs` looks at the machine, `doctor/database.rs` at what is stored.
 
@@ -38,7 +38,7 @@ impl Doctor {
                 if let Some((cert, key)) = &config.tls {
                     tls(&mut report, cert, key);
                 }
-                let server = folder::look(&mut report, &config);
+                let server = folder::look(&mut report, &config).await;
                 database::look(&mut report, &config, server).await;
             }
             Err(error) => report.problem("configuration", format!("{error:#}"), "mend it: no command runs with it"),

@@ -36,10 +36,10 @@ pub(crate) fn node_name(folder: &Path, ambient: &SystemAmbient) -> anyhow::Resul
     Ok(name)
 }
 
-/// Sees to it that files can be kept. A folder that nodes share is never made here: if its disk is not mounted, the files of this node would be where
+/// Sees to it that files can be kept in a folder. One that nodes share is never made here: if its disk is not mounted, the files of this node would be where
 /// no other looks.
-pub(crate) fn open_sandboxes(config: &Config) -> anyhow::Result<()> {
-    let (folder, shown) = (&config.sandboxes, config.sandboxes.display());
+pub(crate) fn open_sandboxes(config: &Config, folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
     let apart = !folder.starts_with(&config.data_dir);
     if apart && matches!(config.database, Database::Postgres(_)) {
         anyhow::ensure!(

@@ -18,9 +18,9 @@ use clap::Args;
 use serde_json::json;
 use storage::{Db, MIGRATIONS};
 
-use crate::backup::manifest::{self, DATABASE, Manifest, SANDBOXES, Saved};
+use crate::backup::manifest::{self, DATABASE, Kept, Manifest, SANDBOXES, Saved};
 use crate::backup::{parts, sync};
-use crate::config::{Config, Database, Place};
+use crate::config::{Config, Database, Files, Place};
 use crate::master_key::at_hand;
 use crate::restore::holds::Held;
 use crate::serve::environment;
@@ -62,7 +62,18 @@ impl Restore {
         folders::make_private(&config.data_dir)
             .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
         let _locks = wire::take_locks(&config.data_dir, database)?;
-        let places = Places::new(database, &config.sandboxes)?;
+        let folder = match (&manifest.sandboxes, &config.files) {
+            (Kept::Here(_), Files::Folder(folder)) => Some(folder.as_path()),
+            (Kept::Elsewhere(_), Files::Bucket(..)) => None,
+            (Kept::Here(files), Files::Bucket(..)) => anyhow::bail!(
+                "the backup holds {} files that were in a folder, and the settings name a bucket: restore without [sandboxes.s3]",
+                files.files
+            ),
+            (Kept::Elsewhere(place), Files::Folder(_)) => anyhow::bail!(
+                "the files of this backup are in {place}, and the settings name a folder: name that bucket in [sandboxes.s3]"
+            ),
+        };
+        let places = Places::new(database, folder)?;
         let held = places.fill(&self.folder, &manifest).await?;
         places.settle().with_context(|| format!("putting the backup in place in {}", config.data_dir.display()))?;
         let key = lacking(&manifest.master_keys, &config.master_key);
@@ -83,14 +94,14 @@ impl Restore {
 /// Where everything goes, and where it waits until it is whole. What still waits when this is dropped is removed.
 struct Places {
     database: PathBuf,
-    sandboxes: PathBuf,
     waiting_database: PathBuf,
-    waiting_sandboxes: PathBuf,
+    /// The folder of files, unless they are in a bucket, and where it waits.
+    sandboxes: Option<(PathBuf, PathBuf)>,
 }
 
 impl Places {
     /// Refuses places where something is.
-    fn new(database: &Path, sandboxes: &Path) -> anyhow::Result<Self> {
+    fn new(database: &Path, sandboxes: Option<&Path>) -> anyhow::Result<Self> {
         for path in ["", "-wal", "-journal"].map(|end| beside(database, end)) {
             anyhow::ensure!(
                 !path.try_exists().with_context(|| path.display().to_string())?,
@@ -98,20 +109,21 @@ impl Places {
                 path.display()
             );
         }
-        let empty = fs::read_dir(sandboxes).map_or(true, |mut entries| entries.next().is_none());
-        anyhow::ensure!(
-            empty,
-            "{} holds files already, and those of the backup must not be mixed with them: name another --data-dir, or move that folder away",
-            sandboxes.display()
-        );
-        if let Some(parent) = sandboxes.parent() {
-            folders::make_private(parent).with_context(|| parent.display().to_string())?;
+        if let Some(sandboxes) = sandboxes {
+            let empty = fs::read_dir(sandboxes).map_or(true, |mut entries| entries.next().is_none());
+            anyhow::ensure!(
+                empty,
+                "{} holds files already, and those of the backup must not be mixed with them: name another --data-dir, or move that folder away",
+                sandboxes.display()
+            );
+            if let Some(parent) = sandboxes.parent() {
+                folders::make_private(parent).with_context(|| parent.display().to_string())?;
+            }
         }
         let places = Self {
             waiting_database: beside(database, ".restoring"),
-            waiting_sandboxes: beside(sandboxes, ".restoring"),
             database: database.to_owned(),
-            sandboxes: sandboxes.to_owned(),
+            sandboxes: sandboxes.map(|folder| (folder.to_owned(), beside(folder, ".restoring"))),
         };
         // Of a restore that was killed; the locks are ours, so nobody else is at it.
         places.clear();
@@ -131,9 +143,11 @@ impl Places {
         let (sha256, bytes) = copied.await?.with_context(|| format!("copying {}", saved.display()))?;
         same(&saved, &manifest.database, &Saved { files: 1, bytes, sha256 })?;
         Db::examine(&copy).await.with_context(|| saved.display().to_string())?;
-        let (from, to) = (folder.join(SANDBOXES), self.waiting_sandboxes.clone());
-        let tally = tokio::task::spawn_blocking(move || archive::copy(&from, &to)).await??;
-        same(&folder.join(SANDBOXES), &manifest.sandboxes, &tally.into())?;
+        if let (Kept::Here(files), Some((_, waiting))) = (&manifest.sandboxes, &self.sandboxes) {
+            let (from, to) = (folder.join(SANDBOXES), waiting.clone());
+            let tally = tokio::task::spawn_blocking(move || archive::copy(&from, &to)).await??;
+            same(&folder.join(SANDBOXES), files, &tally.into())?;
+        }
         let taken_at = manifest.taken_at.parse().with_context(|| format!("taken_at {:?}", manifest.taken_at))?;
         holds::hold_all(&copy, taken_at).await
     }
@@ -149,7 +163,8 @@ impl Places {
             )));
         }
         fs::File::open(&self.waiting_database)?.sync_all()?;
-        for (waiting, place) in [(&self.waiting_sandboxes, &self.sandboxes), (&self.waiting_database, &self.database)] {
+        let files = self.sandboxes.as_ref().map(|(place, waiting)| (waiting, place));
+        for (waiting, place) in files.into_iter().chain([(&self.waiting_database, &self.database)]) {
             fs::rename(waiting, place)?;
             sync(place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
         }
@@ -161,7 +176,9 @@ impl Places {
         for end in ["", "-wal", "-shm", "-journal"] {
             let _ = fs::remove_file(beside(&self.waiting_database, end));
         }
-        let _ = fs::remove_dir_all(&self.waiting_sandboxes);
+        if let Some((_, waiting)) = &self.sandboxes {
+            let _ = fs::remove_dir_all(waiting);
+        }
     }
 }
 

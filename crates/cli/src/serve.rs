@@ -150,14 +150,21 @@ fn greeting(
             Role::Worker => format!("  Probes  {scheme}://{address}/healthz and /readyz: a worker serves no API"),
         },
         match &config.database {
-            Database::Sqlite(_) => format!("  Data    {}", config.data_dir.display()),
-            shared @ Database::Postgres(_) => format!("  Data    {shared}, files in {}", config.sandboxes.display()),
+            Database::Sqlite(_) if config.files.folder().is_some() => {
+                format!("  Data    {}", config.data_dir.display())
+            }
+            Database::Sqlite(_) => {
+                format!("  Data    {}, files in {}", config.data_dir.display(), config.files.shown())
+            }
+            shared @ Database::Postgres(_) => format!("  Data    {shared}, files in {}", config.files.shown()),
         },
     ];
-    if matches!(config.database, Database::Postgres(_)) && config.sandboxes == config.data_dir.join("sandboxes") {
+    if matches!(config.database, Database::Postgres(_))
+        && config.files.folder() == Some(&config.data_dir.join("sandboxes"))
+    {
         lines.push(
-            "          These files are this node's alone. Where there are other nodes, name a folder that all of them share: \
-             `folder` in section [sandboxes] of errand.toml."
+            "          These files are this node's alone. Where there are other nodes, name a folder that all of them share, \
+             `folder` in section [sandboxes] of errand.toml, or a bucket in [sandboxes.s3]."
                 .to_owned(),
         );
     }

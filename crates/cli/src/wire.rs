@@ -13,7 +13,7 @@ use std::time::Duration;
 use agent::models::Model;
 use agent::tools::MoreTools;
 use agent::tools::pdf::PdfReader;
-use agent::workspace::Workspaces;
+use agent::workspace::{Bucket, BucketSettings, Credentials, Workspaces};
 use anyhow::Context;
 use clap::ValueEnum;
 use domain::api_keys::{self, ApiKey, Scopes};
@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::ambient::SystemAmbient;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Files};
 use crate::folders::{make_private, node_name, open_sandboxes, warn_if_shared};
 use crate::keys;
 use crate::master_key::at_hand;
@@ -63,6 +63,8 @@ pub(crate) struct House {
     locks: Vec<DataLock>,
     keyring: Keyring,
     server_key: [u8; 32],
+    /// The bucket of the sandboxes, if they are in one.
+    bucket: Option<Bucket>,
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
 }
@@ -102,7 +104,10 @@ impl House {
         at_hand::refuse_none(config)?;
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
-        open_sandboxes(config)?;
+        let bucket = match &config.files {
+            Files::Folder(folder) => open_sandboxes(config, folder).map(|()| None)?,
+            Files::Bucket(settings, credentials) => Some(open_bucket(settings, credentials.as_ref()).await?),
+        };
         let (db, ambient, locks) = open_alone(config).await?;
         let now = ambient.now();
         faults::point("start.opened");
@@ -134,7 +139,7 @@ impl House {
         let keys = keyring.clone();
         let server_key = db.write(async move |tx| settings::found_server_key(tx, &keys).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, keyring, server_key, new_key })
+        Ok(Self { db, ambient, locks, keyring, server_key, bucket, new_key })
     }
 
     /// Closes it again, with nothing started.
@@ -151,7 +156,7 @@ impl House {
         doors: Doors,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Running> {
-        let Self { db, ambient, locks, keyring, server_key, .. } = self;
+        let Self { db, ambient, locks, keyring, server_key, bucket, .. } = self;
         let Doors { api: listener, tls, metrics } = doors;
         let mut policy = egress::Policy::new(config.egress).never(listener.local_addr()?);
         if let Some(metrics) = &metrics {
@@ -159,12 +164,15 @@ impl House {
         }
         let egress = egress::Client::new(policy)?;
         let Telemetry { meters, exporter, .. } = telemetry.clone();
-        let workspaces = if db.is_shared() {
-            let node = node_name(&config.data_dir, ambient.as_ref())?;
-            telemetry.name_node(&node);
-            Workspaces::shared(config.sandboxes, config.quota, &node)
-        } else {
-            Workspaces::with_quota(config.sandboxes, config.quota)
+        let node = db.is_shared().then(|| node_name(&config.data_dir, ambient.as_ref())).transpose()?;
+        if let Some(node) = &node {
+            telemetry.name_node(node);
+        }
+        let workspaces = match (config.files, bucket, node) {
+            (_, Some(bucket), _) => Workspaces::in_bucket(bucket, config.quota),
+            (Files::Folder(folder), None, Some(node)) => Workspaces::shared(folder, config.quota, &node),
+            (Files::Folder(folder), None, None) => Workspaces::with_quota(folder, config.quota),
+            (Files::Bucket(..), None, _) => anyhow::bail!("the bucket of [sandboxes.s3] was not opened"),
         };
         let bell = Bell::default();
         telemetry.set_clock(&ambient);
@@ -369,6 +377,19 @@ pub(crate) fn take_locks(folder: &Path, database: &Path) -> anyhow::Result<Vec<D
     Ok(locks)
 }
 
+/// Reaches the bucket, and tries out whether it is fit for files.
+pub(crate) async fn open_bucket(
+    settings: &BucketSettings,
+    credentials: Option<&Credentials>,
+) -> anyhow::Result<Bucket> {
+    let credentials = credentials
+        .context("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, for the bucket of [sandboxes.s3]")?;
+    let ambient = SystemAmbient::new();
+    let bucket = Bucket::new(settings, credentials)?;
+    bucket.probe(ambient.id(ambient.now())).await?;
+    Ok(bucket)
+}
+
 /// Opens the database for a server: on SQLite for it alone.
 async fn open_alone(config: &Config) -> anyhow::Result<(Db, Arc<SystemAmbient>, Vec<DataLock>)> {
     let folder = &config.data_dir;
@@ -378,8 +399,8 @@ async fn open_alone(config: &Config) -> anyhow::Result<(Db, Arc<SystemAmbient>, 
     };
     let (db, ambient) = open_database(&config.database).await?;
     warn_if_shared(folder);
-    if !config.sandboxes.starts_with(folder) {
-        warn_if_shared(&config.sandboxes);
+    if let Some(files) = config.files.folder().filter(|files| !files.starts_with(folder)) {
+        warn_if_shared(files);
     }
     if let Database::Sqlite(path) = &config.database
         && !path.starts_with(folder)

@@ -152,6 +152,9 @@ pub enum FileError {
     /// Too many files are open in this process: worth another try.
     #[error("too many files are open at this moment: {0}")]
     Exhausted(String),
+    /// The bucket that files are kept in does not answer, or not as it should: worth another try.
+    #[error("{0} was not reached: the server's store of files does not answer at this moment; try again")]
+    Unreachable(String),
     /// The file system failed; which path, and what the system said.
     #[error("{0}")]
     Io(String),

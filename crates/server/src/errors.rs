@@ -78,6 +78,8 @@ pub(crate) enum ApiError {
     TookTooLong(u64),
     /// The server is going away.
     NotReady,
+    /// The bucket that files are kept in does not answer; the sentence names the file.
+    FilesUnreachable(String),
     /// The store failed.
     Store(StoreError),
     /// Something of ours failed; the text is for the log.
@@ -122,6 +124,7 @@ impl ApiError {
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::Busy
+            | Self::FilesUnreachable(_)
             | Self::NotReady
             | Self::TooManyConnections
             | Self::TookTooLong(_)
@@ -143,7 +146,8 @@ impl ApiError {
             | Self::InvalidRequest(text)
             | Self::PayloadTooLarge(text)
             | Self::SandboxFull(text)
-            | Self::TeamFull(text) => {
+            | Self::TeamFull(text)
+            | Self::FilesUnreachable(text) => {
                 return text.clone();
             }
             Self::InsufficientScope(scope) => {
@@ -211,6 +215,7 @@ impl ApiError {
             Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, (*wait).into())),
             Self::Busy
+            | Self::FilesUnreachable(_)
             | Self::TooManyConnections
             | Self::TooManyStrangers
             | Self::IdempotencyKeyInUse
@@ -277,6 +282,7 @@ impl From<FileError> for ApiError {
             FileError::Quota(_) => Self::SandboxFull(text),
             FileError::DiskFull(_) => Self::Store(StoreError::Full),
             FileError::Exhausted(cause) => Self::Store(StoreError::Exhausted(cause)),
+            FileError::Unreachable(_) => Self::FilesUnreachable(text),
             FileError::Io(cause) => Self::Internal(format!("sandbox file: {cause}")),
         }
     }

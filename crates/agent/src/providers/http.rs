@@ -49,7 +49,12 @@ fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, NoClient> {
 fn builder() -> reqwest::ClientBuilder {
     // Installed once in a process; later attempts fail harmlessly.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).no_gzip()
+    // A connection each: an answer that stalls on its way holds up no other.
+    reqwest::Client::builder()
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .no_gzip()
 }
 
 /// Whether the endpoint is on this machine.

@@ -2,13 +2,12 @@
 //!
 //! PDFs come from strangers, and the library that reads them can be made to panic, to loop, to eat all memory and to overflow its stack;
 //! the last two end a process whatever it catches. So the server never parses one: it starts its own program again as a *reader*, with
-//! the open file as standard input, no environment, and limits on CPU, memory and files that the reader sets on itself before it looks
+//! the file's bytes as standard input, no environment, and limits on CPU, memory and files that the reader sets on itself before it looks
 //! at a byte. This file is the server's side; the reader's is [`child`].
 
 pub mod child;
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -63,10 +62,13 @@ impl PdfReader {
     ///
     /// # Errors
     /// Why there is no text, as the second half of a sentence about the PDF.
-    pub(super) async fn read(&self, file: File) -> Result<Document, String> {
+    pub(super) async fn read(&self, file: Vec<u8>) -> Result<Document, String> {
         let _slot = self.slots.acquire().await.map_err(|closed| format!("no reader can start: {closed}"))?;
-        let mut reader = Killed(self.start(file).map_err(|error| format!("its reader does not start: {error}"))?);
+        let mut reader = Killed(self.start().map_err(|error| format!("its reader does not start: {error}"))?);
+        let mut input = reader.0.stdin.take().ok_or("its reader has no input")?;
         let output = reader.0.stdout.take().ok_or("its reader has no output")?;
+        // A reader that ends before it has read all says why, or its death does.
+        tokio::task::spawn_blocking(move || input.write_all(&file));
         let reading = tokio::task::spawn_blocking(move || {
             let mut bytes = vec![];
             output.take(OUTPUT_MAX).read_to_end(&mut bytes).map(|_| bytes)
@@ -79,12 +81,12 @@ impl PdfReader {
         understand(&bytes)
     }
 
-    fn start(&self, file: File) -> std::io::Result<Child> {
+    fn start(&self) -> std::io::Result<Child> {
         Command::new(self.program.as_path())
             .arg(READER_ARGUMENT)
             .env_clear()
             .current_dir("/")
-            .stdin(file)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -25,7 +25,7 @@ struct Arguments {
 /// What a file turned out to hold.
 enum Content {
     Text(String),
-    Pdf(std::fs::File),
+    Pdf(Vec<u8>),
     Shown(Outcome),
 }
 
@@ -57,8 +57,8 @@ pub(super) async fn run(workspace: Workspace, pdf: &PdfReader, call: &ToolCall) 
     match blocking(move || open(&workspace, &path)).await? {
         Content::Shown(outcome) => Ok(outcome),
         Content::Text(text) => text::window(&shown, &text, offset, limit).map(Outcome::Ok),
-        Content::Pdf(file) => {
-            let document = pdf.read(file).await.map_err(|why| format!("{shown} is a PDF, but {why}"))?;
+        Content::Pdf(bytes) => {
+            let document = pdf.read(bytes).await.map_err(|why| format!("{shown} is a PDF, but {why}"))?;
             let mut window = text::window(&shown, &document.text, offset, limit)?;
             window["pages"] = document.pages.into();
             Ok(Outcome::Ok(window))
@@ -75,7 +75,7 @@ fn open(workspace: &Workspace, path: &SandboxPath) -> Result<Content, String> {
         };
     }
     if pdf::is_pdf(&bytes) {
-        return workspace.file(path).map(|(file, _)| Content::Pdf(file)).map_err(|error| error.to_string());
+        return Ok(Content::Pdf(bytes));
     }
     let size = bytes.len();
     text::decode(bytes)

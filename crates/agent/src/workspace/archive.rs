@@ -12,7 +12,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
 use sha2::{Digest, Sha256};
 
-use super::beneath;
+use super::disk::beneath;
 use super::hex;
 
 /// Read at once.

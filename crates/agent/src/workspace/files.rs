@@ -30,6 +30,6 @@ impl Files for Workspaces {
     }
 
     fn begin(&self, sandbox: &str, file: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError> {
-        Ok(Box::new(self.open(sandbox).begin(file, most)?))
+        self.open(sandbox).begin(file, most)
     }
 }

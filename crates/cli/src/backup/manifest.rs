@@ -36,7 +36,15 @@ pub(crate) struct Manifest {
     #[serde(default)]
     pub(crate) master_keys: Vec<String>,
     pub(crate) database: Saved,
-    pub(crate) sandboxes: Saved,
+    pub(crate) sandboxes: Kept,
+}
+
+/// The files of sandboxes: in the backup, or where this says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Kept {
+    Here(Saved),
+    Elsewhere(String),
 }
 
 /// One part of it.
@@ -65,7 +73,7 @@ struct Sealed<'t> {
 
 impl Manifest {
     /// Of a backup that this version takes. `schema` is the migrations and the master keys.
-    pub(crate) fn new(taken_at: Timestamp, schema: (Vec<u32>, Vec<String>), database: Saved, sandboxes: Saved) -> Self {
+    pub(crate) fn new(taken_at: Timestamp, schema: (Vec<u32>, Vec<String>), database: Saved, sandboxes: Kept) -> Self {
         let (errand, (migrations, master_keys)) = (env!("CARGO_PKG_VERSION").to_owned(), schema);
         Self { format: FORMAT, errand, taken_at: taken_at.to_string(), migrations, master_keys, database, sandboxes }
     }
@@ -148,7 +156,12 @@ mod tests {
     fn whatever_byte_of_it_changes_it_is_refused_or_means_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let saved = Saved { files: 1, bytes: 2, sha256: "aa".into() };
-        let manifest = Manifest::new(Timestamp(0), (vec![1, 2], vec!["0123456789abcdef".into()]), saved.clone(), saved);
+        let manifest = Manifest::new(
+            Timestamp(0),
+            (vec![1, 2], vec!["0123456789abcdef".into()]),
+            saved.clone(),
+            Kept::Here(saved),
+        );
         manifest.write(folder.path()).unwrap();
         assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
         let path = folder.path().join(MANIFEST);

@@ -3,12 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use agent::workspace::{BucketSettings, Credentials};
 use rustix::fs::statvfs;
 use storage::DataLock;
 
 use super::Report;
 use crate::backup::size;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Files};
 
 /// With less room than this a busy server may soon be full.
 const ROOM: u64 = 1 << 30;
@@ -25,7 +26,7 @@ pub(super) enum Server {
 }
 
 /// Looks at the data folder.
-pub(super) fn look(report: &mut Report, config: &Config) -> Server {
+pub(super) async fn look(report: &mut Report, config: &Config) -> Server {
     let folder = &config.data_dir;
     if !folder.is_dir() {
         report.problem(
@@ -41,19 +42,22 @@ pub(super) fn look(report: &mut Report, config: &Config) -> Server {
         modes(report, path);
     }
     room(report, folder);
-    sandboxes(report, config);
+    match &config.files {
+        Files::Folder(folder) => sandboxes(report, config, folder),
+        Files::Bucket(settings, credentials) => bucket(report, settings, credentials.as_ref()).await,
+    }
     server(report, config)
 }
 
 /// Looks at the files of sandboxes, where they lie elsewhere.
-fn sandboxes(report: &mut Report, config: &Config) {
-    let (folder, shared) = (&config.sandboxes, matches!(config.database, Database::Postgres(_)));
+fn sandboxes(report: &mut Report, config: &Config, folder: &Path) {
+    let shared = matches!(config.database, Database::Postgres(_));
     if folder.starts_with(&config.data_dir) {
         if shared {
             report.warning(
                 "sandboxes",
                 format!("{} is this node's alone", folder.display()),
-                "where there are other nodes, set `folder` in section [sandboxes] to one that all of them share",
+                "where there are other nodes, set `folder` in section [sandboxes] to one that all of them share, or name a bucket in [sandboxes.s3]",
             );
         }
         return;
@@ -69,6 +73,15 @@ fn sandboxes(report: &mut Report, config: &Config) {
         );
     } else {
         report.ok("sandboxes", format!("{} is made at the first start", folder.display()));
+    }
+}
+
+/// Looks at a bucket as a start does.
+async fn bucket(report: &mut Report, settings: &BucketSettings, credentials: Option<&Credentials>) {
+    crate::wire::install_tls();
+    match crate::wire::open_bucket(settings, credentials).await {
+        Ok(_) => report.ok("sandboxes", format!("the bucket {} does what files need", settings.shown())),
+        Err(wrong) => report.problem("sandboxes", wrong.to_string(), "mend it: no server starts without its bucket"),
     }
 }
 

@@ -56,7 +56,10 @@ async fn t13_a_synchronous_standby_takes_over() {
         let lost = std::mem::replace(cluster, standby);
         for (node, api) in each.iter().enumerate() {
             while !writes(api).await {
-                assert!(promoted.elapsed() < BACK * 2, "node {node} does not find the new primary\n{}", world.logs());
+                if promoted.elapsed() >= BACK * 2 {
+                    let Store::Postgres { cluster, .. } = &world.store else { unreachable!() };
+                    panic!("node {node} does not find the new primary\n{}\n{}", sessions(cluster), world.logs());
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             println!("failover {failover}: node {node} writes {:?} after the promotion", promoted.elapsed());
@@ -93,6 +96,14 @@ async fn writes(api: &Api) -> bool {
     let data = json!({ "model": "fake-model", "input": "Nothing to do." });
     let probe = json!({ "name": "Probe", "build": { "name": "first", "config": { "version": "v1", "data": data } } });
     api.post("/v1/agents", &probe).await.is_some_and(|(status, _)| status == 201)
+}
+
+/// What everybody does there, for a test that fails.
+fn sessions(cluster: &Cluster) -> String {
+    let all = "select now(), pid, state, wait_event_type, wait_event, now() - xact_start, query from pg_stat_activity";
+    let settings =
+        "select name, setting from pg_settings where name in ('synchronous_standby_names', 'transaction_read_only')";
+    [all, settings].map(|sql| cluster.psql("errand", sql).unwrap_or_else(|error| error.to_string())).join("\n")
 }
 
 /// How many nodes listen there. It is the last thing that such a session asked, or what comes right after it.

@@ -10,10 +10,11 @@ use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, Open
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use domain::sandboxes::{FileError, FileInfo, SandboxPath};
 
-use super::{LIST_MAX, io_error};
+use super::super::LIST_MAX;
+use super::io_error;
 
 /// Enters one folder, if it is a folder and no link to one.
-pub(super) fn enter(dir: &Dir, name: &str) -> io::Result<Dir> {
+pub(in super::super) fn enter(dir: &Dir, name: &str) -> io::Result<Dir> {
     dir.open_dir_nofollow(name)
 }
 
@@ -160,7 +161,7 @@ fn plain(metadata: &Metadata, shown: &SandboxPath) -> Result<(), FileError> {
 }
 
 /// What an entry is, unless it is a regular file with one name.
-pub(super) fn oddity(metadata: &Metadata) -> Option<&'static str> {
+pub(in super::super) fn oddity(metadata: &Metadata) -> Option<&'static str> {
     if metadata.is_symlink() {
         Some("a symbolic link")
     } else if metadata.is_dir() {

@@ -1,9 +1,10 @@
 //! Files that come in piece by piece: too large to be held in memory, and perhaps broken off half-way.
 //!
 //! A file is written beside all sandboxes and renamed when it is whole, so nobody ever sees a part of one. What is given up is removed at once,
-//! what a killed server left at its next start, and what a node left that never came back by [`Workspaces::sweep`].
+//! what a killed server left at its next start, and what a node left that never came back by [`Disk::sweep_incoming`].
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use cap_fs_ext::DirExt;
@@ -11,12 +12,14 @@ use cap_std::fs::{Dir, DirEntry, File, OpenOptions};
 use domain::Timestamp;
 use domain::sandboxes::{FileError, SandboxPath};
 
-use super::{INCOMING, Workspace, Workspaces, beneath, io_error, split};
+use super::super::{Area, check_incoming, split};
+use super::{Disk, INCOMING, beneath, io_error};
 
 /// A file that is being written.
 #[derive(Debug)]
-pub struct Incoming {
-    workspace: Workspace,
+pub(super) struct Incoming {
+    disk: Arc<Disk>,
+    area: Area,
     path: SandboxPath,
     folder: Dir,
     temporary: String,
@@ -28,38 +31,21 @@ pub struct Incoming {
     moved: bool,
 }
 
-impl Workspace {
-    /// Begins to write a file of up to `most` bytes. Other writers do not wait for it.
-    pub fn begin(&self, path: &SandboxPath, most: u64) -> Result<Incoming, FileError> {
+impl Incoming {
+    pub(super) fn begin(disk: Arc<Disk>, area: Area, path: &SandboxPath, most: u64) -> Result<Self, FileError> {
         let failed = |error: io::Error| io_error(path, &error);
-        let room = self.room(path)?;
-        let folder = self.incoming().map_err(failed)?;
-        let temporary = self.shared.temporary();
+        let room = disk.room(&area, path)?;
+        let folder = disk.incoming(&area).map_err(failed)?;
+        let temporary = disk.temporary();
         let file = folder.open_with(&temporary, OpenOptions::new().write(true).create_new(true)).map_err(failed)?;
-        let (workspace, path) = (self.clone(), path.clone());
-        Ok(Incoming { workspace, path, folder, temporary, file, size: 0, most, room, moved: false })
-    }
-
-    /// The most bytes that a file at this path may have now. Refuses what could not be put there at all.
-    fn room(&self, path: &SandboxPath) -> Result<u64, FileError> {
-        let failed = |error: io::Error| io_error(path, &error);
-        let (name, folders) = split(path)?;
-        let Some(home) = self.home()? else { return Ok(self.shared.quota.bytes) };
-        let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
-        let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
-        self.shared.quota.room(&home, replaced.unwrap_or(0)).map_err(failed)
+        Ok(Self { disk, area, path: path.clone(), folder, temporary, file, size: 0, most, room, moved: false })
     }
 }
 
 impl domain::sandboxes::Incoming for Incoming {
     fn push(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         let size = self.size.saturating_add(bytes.len() as u64);
-        if size > self.most {
-            return Err(FileError::TooLarge { path: self.path.to_string(), size, max: self.most });
-        }
-        if size > self.room {
-            return Err(FileError::Quota(format!("it has room for {} more bytes", self.room)));
-        }
+        check_incoming(&self.path, size, self.most, self.room)?;
         self.file.write_all(bytes).map_err(|error| io_error(&self.path, &error))?;
         self.size = size;
         Ok(())
@@ -67,9 +53,9 @@ impl domain::sandboxes::Incoming for Incoming {
 
     fn finish(mut self: Box<Self>) -> Result<u64, FileError> {
         self.file.sync_all().map_err(|error| io_error(&self.path, &error))?;
-        let workspace = self.workspace.clone();
-        let _turn = workspace.turn();
-        workspace.place(&self.path, self.size, |folder, name| {
+        let disk = Arc::clone(&self.disk);
+        let _turn = disk.turns.wait(&self.area);
+        disk.place(&self.area, &self.path, self.size, |folder, name| {
             beneath::move_in(&self.folder, &self.temporary, folder, name)
         })?;
         self.moved = true;
@@ -86,23 +72,32 @@ impl Drop for Incoming {
     }
 }
 
-impl Workspaces {
+impl Disk {
+    /// The most bytes that a file at this path may have now. Refuses what could not be put there at all.
+    fn room(&self, area: &Area, path: &SandboxPath) -> Result<u64, FileError> {
+        let failed = |error: io::Error| io_error(path, &error);
+        let (name, folders) = split(path)?;
+        let Some(home) = self.home(area)? else { return Ok(self.quota.bytes) };
+        let (nearest, missing) = beneath::reach(home.try_clone().map_err(failed)?, folders, path)?;
+        let replaced = if missing.is_empty() { beneath::size(&nearest, name, path)? } else { None };
+        Ok(self.quota.room(self.quota.count(&home).map_err(failed)?, replaced.unwrap_or(0)))
+    }
+
     /// Removes what was left half-written by any node and not touched since `before`; how many files that were.
-    pub fn sweep(&self, before: Timestamp) -> Result<u64, FileError> {
-        let failed = |error: io::Error| io_error(&"the folder of incoming files", &error);
+    pub(super) fn sweep_incoming(&self, before: Timestamp) -> io::Result<u64> {
         let mut removed = 0;
-        let root = match self.shared.folder() {
+        let root = match self.folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            root => root.map_err(failed)?,
+            root => root?,
         };
-        for entry in root.entries().map_err(failed)? {
-            let Ok(name) = entry.map_err(failed)?.file_name().into_string() else { continue };
+        for entry in root.entries()? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
             if !name.starts_with(INCOMING) {
                 continue;
             }
-            let folder = root.open_dir_nofollow(&name).map_err(failed)?;
-            for entry in folder.entries().map_err(failed)? {
-                let entry = entry.map_err(failed)?;
+            let folder = root.open_dir_nofollow(&name)?;
+            for entry in folder.entries()? {
+                let entry = entry?;
                 if touched(&entry).is_some_and(|at| at < before) && folder.remove_file(entry.file_name()).is_ok() {
                     removed += 1;
                 }
@@ -123,9 +118,7 @@ fn touched(entry: &DirEntry) -> Option<Timestamp> {
 mod tests {
     use std::fs;
 
-    use domain::sandboxes::Incoming as _;
-
-    use super::super::Quota;
+    use super::super::super::{Quota, Workspaces};
     use super::*;
 
     fn file(path: &str) -> SandboxPath {
@@ -147,7 +140,7 @@ mod tests {
         assert_eq!((sandbox.read(&file("in/a")).unwrap(), waiting(folder.path())), (b"old".to_vec(), 1));
         drop(incoming);
         assert_eq!((sandbox.read(&file("in/a")).unwrap(), waiting(folder.path())), (b"old".to_vec(), 0));
-        let mut incoming = Box::new(sandbox.begin(&file("in/a"), 10).unwrap());
+        let mut incoming = sandbox.begin(&file("in/a"), 10).unwrap();
         incoming.push(b"new ").unwrap();
         incoming.push(b"bytes").unwrap();
         assert_eq!(incoming.finish().unwrap(), 9);
@@ -163,7 +156,7 @@ mod tests {
         for (most, size, fits) in
             [(10, 9, true), (10, 10, true), (10, 11, false), (1_000, 100, true), (1_000, 101, false)]
         {
-            let mut incoming = Box::new(sandbox.begin(&file("a"), most).unwrap());
+            let mut incoming = sandbox.begin(&file("a"), most).unwrap();
             let pushed = incoming.push(&vec![7; size]);
             assert_eq!(pushed.is_ok(), fits, "{size} of {most}: {pushed:?}");
             if fits {
@@ -173,8 +166,7 @@ mod tests {
         // Full now, but for what takes the place of what is there; two that had room at the beginning have not both at the end.
         assert!(matches!(sandbox.begin(&file("b"), 10).unwrap().push(b"1"), Err(FileError::Quota(_))));
         sandbox.write(&file("a"), b"").unwrap();
-        let (mut one, mut two) =
-            (Box::new(sandbox.begin(&file("b"), 100).unwrap()), Box::new(sandbox.begin(&file("c"), 100).unwrap()));
+        let (mut one, mut two) = (sandbox.begin(&file("b"), 100).unwrap(), sandbox.begin(&file("c"), 100).unwrap());
         one.push(&[1; 60]).unwrap();
         two.push(&[2; 60]).unwrap();
         one.finish().unwrap();

@@ -11,10 +11,9 @@
 use std::io;
 
 use cap_std::fs::Dir;
-use domain::sandboxes::FileError;
-use uuid::Uuid;
 
-use super::{Shared, Workspace, Workspaces, beneath, io_error};
+use super::super::{Area, Claim, LOST};
+use super::{Disk, beneath};
 
 /// Where the folders of claims are: in one for each sandbox, in one for each Job. No sandbox id holds a dot, so it cannot be one.
 pub(super) const CLAIMS: &str = ".claims";
@@ -22,60 +21,8 @@ pub(super) const CLAIMS: &str = ".claims";
 /// How often a folder is removed into which somebody writes at the same time. Each attempt takes what was written; a worker writes one file at a time.
 const TRIES: usize = 100;
 
-/// By what right files are written.
-#[derive(Debug, Clone)]
-pub(super) struct Claim {
-    job: String,
-    token: String,
-}
-
-impl Workspaces {
-    /// The files of a Job's sandbox, for the worker that has this claim of it. It must [enter](Workspace::enter) before it writes.
-    pub fn open_for(&self, sandbox_id: &str, job: Uuid, claim: Uuid) -> Workspace {
-        let claim = Claim { job: job.simple().to_string(), token: claim.simple().to_string() };
-        Workspace { claim: Some(claim), ..self.open(sandbox_id) }
-    }
-}
-
-impl Workspace {
-    /// Takes the files from every earlier claim of the Job, whose workers cannot write any more from now on. Where this fails, this one cannot
-    /// write either. Once a claim, before it is looked whether the lease still holds.
-    pub fn enter(&self) -> Result<(), FileError> {
-        let Some(claim) = &self.claim else { return Ok(()) };
-        self.checked_id()?;
-        self.shared.enter(&self.id, claim).map_err(|error| io_error(&"the folder of what is being written", &error))
-    }
-
-    /// Gives up the claim: nothing that is still being written under it arrives.
-    pub fn leave(&self) {
-        let Some(claim) = &self.claim else { return };
-        let left = self.shared.jobs(&self.id).and_then(|jobs| {
-            remove(&beneath::enter(&jobs, &claim.job)?, &claim.token)?;
-            // Unless the next worker is there already.
-            jobs.remove_dir(&claim.job)
-        });
-        // What cannot be removed only takes space, and goes with its sandbox.
-        let _ = left;
-    }
-
-    /// Where new contents wait.
-    pub(super) fn incoming(&self) -> io::Result<Dir> {
-        let Some(claim) = &self.claim else { return self.shared.make(&self.shared.incoming_folder) };
-        let folder = self.shared.jobs(&self.id).and_then(|jobs| {
-            let claims = beneath::enter(&jobs, &claim.job)?;
-            beneath::enter(&claims, &claim.token)
-        });
-        folder.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::other(
-                "this worker has no place for it: another one has the Job by now, or it could not be made",
-            ),
-            _ => error,
-        })
-    }
-}
-
-impl Shared {
-    fn enter(&self, sandbox: &str, claim: &Claim) -> io::Result<()> {
+impl Disk {
+    pub(super) fn enter_claim(&self, sandbox: &str, claim: &Claim) -> io::Result<()> {
         std::fs::create_dir_all(&self.root)?;
         let claims = [CLAIMS, sandbox, &claim.job].iter().try_fold(self.folder()?, |dir, name| made(&dir, name))?;
         for entry in claims.entries()? {
@@ -84,6 +31,23 @@ impl Shared {
             remove(&claims, earlier)?;
         }
         claims.create_dir(&claim.token)
+    }
+
+    pub(super) fn leave_claim(&self, sandbox: &str, claim: &Claim) -> io::Result<()> {
+        let jobs = self.jobs(sandbox)?;
+        remove(&beneath::enter(&jobs, &claim.job)?, &claim.token)?;
+        // Unless the next worker is there already.
+        jobs.remove_dir(&claim.job)
+    }
+
+    /// Where new contents wait.
+    pub(super) fn incoming(&self, area: &Area) -> io::Result<Dir> {
+        let Some(claim) = &area.claim else { return self.make(&self.incoming_folder) };
+        let folder = self.jobs(&area.id).and_then(|jobs| {
+            let claims = beneath::enter(&jobs, &claim.job)?;
+            beneath::enter(&claims, &claim.token)
+        });
+        folder.map_err(|error| if error.kind() == io::ErrorKind::NotFound { io::Error::other(LOST) } else { error })
     }
 
     /// The folder of a sandbox's Jobs.
