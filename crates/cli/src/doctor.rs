@@ -35,6 +35,13 @@ impl Doctor {
             Ok(config) => {
                 report.ok("configuration", "reads".to_owned());
                 report.ok("egress", opened(&config.egress));
+                if let Err(wrong) = &config.traces {
+                    report.problem(
+                        "traces",
+                        format!("{wrong:#}"),
+                        "mend it, or unset what is meant for other programs: no server starts with it",
+                    );
+                }
                 if let Some((cert, key)) = &config.tls {
                     tls(&mut report, cert, key);
                 }
