@@ -64,6 +64,9 @@ struct Claim {
     token: String,
 }
 
+/// What is made of a file's bytes, if something is made of them.
+type Change<'c> = dyn FnMut(Vec<u8>) -> Option<Vec<u8>> + 'c;
+
 /// Where files are.
 trait Place: Debug + Send + Sync + 'static {
     /// What lies directly in a folder, by name, at most [`LIST_MAX`].
@@ -73,12 +76,7 @@ trait Place: Debug + Send + Sync + 'static {
     fn read(&self, area: &Area, path: &SandboxPath) -> Result<Vec<u8>, FileError>;
     fn write(&self, area: &Area, path: &SandboxPath, bytes: &[u8]) -> Result<(), FileError>;
     /// Puts what `change` makes of a file in its place, if it makes something of it. It may be asked again, with what somebody else wrote meanwhile.
-    fn edit(
-        &self,
-        area: &Area,
-        path: &SandboxPath,
-        change: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
-    ) -> Result<(), FileError>;
+    fn edit(&self, area: &Area, path: &SandboxPath, change: &mut Change<'_>) -> Result<(), FileError>;
     fn remove(&self, area: &Area, path: &SandboxPath) -> Result<(), FileError>;
     fn begin(self: Arc<Self>, area: &Area, path: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError>;
     /// Takes the files from every earlier claim of the Job. Only for an area that somebody has claimed.

@@ -272,6 +272,24 @@ fn an_edit_that_another_node_comes_before_begins_anew_with_what_it_wrote() {
     );
 }
 
+/// As it looks to a node whose first put arrived and whose answer to it was lost.
+#[test]
+fn an_edit_that_is_there_already_is_not_made_again() {
+    in_between(
+        |workspaces, second| {
+            let sandbox = workspaces.open("sbx_1");
+            sandbox.write(&path("a"), b"one ").unwrap();
+            let add = |bytes: Vec<u8>| {
+                second();
+                Ok::<_, FileError>([bytes, b"two ".to_vec()].concat())
+            };
+            sandbox.edit(&path("a"), add).unwrap();
+            assert_eq!(sandbox.read(&path("a")).unwrap(), b"one two ");
+        },
+        |workspaces| workspaces.open("sbx_1").write(&path("a"), b"one two ").unwrap(),
+    );
+}
+
 #[test]
 fn a_worker_that_loses_its_job_in_the_middle_of_an_edit_changes_nothing() {
     let claim =

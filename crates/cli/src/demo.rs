@@ -29,7 +29,7 @@ use self::folder::Folder;
 use crate::ambient::SystemAmbient;
 use crate::ask::Lines;
 use crate::client::Api;
-use crate::config::{Config, Place};
+use crate::config::{Config, Files, Place};
 use crate::follow::{self, Absent, Person, Show};
 use crate::hints;
 use crate::logs::{Levels, Log};
@@ -83,6 +83,7 @@ impl Demo {
         // It talks to whoever started it, and to nobody else.
         config.log.level = Levels::OFF;
         config.traces = Ok(None);
+        config.files = Files::Folder(folder.path().join("sandboxes"));
         let telemetry = Telemetry::start(&self.log, &mut config)?;
         let (listener, address) = listen(&config.listen).await?;
         let settings = std::mem::take(&mut config.models);

@@ -63,10 +63,15 @@ pub(crate) struct House {
     locks: Vec<DataLock>,
     keyring: Keyring,
     server_key: [u8; 32],
-    /// The bucket of the sandboxes, if they are in one.
-    bucket: Option<Bucket>,
+    files: Opened,
     /// The key that the first start made, which nobody can be shown again.
     pub(crate) new_key: Option<String>,
+}
+
+/// Where the files of sandboxes are, once that was tried out.
+enum Opened {
+    Folder(PathBuf),
+    Bucket(Bucket),
 }
 
 /// Where a server is reached.
@@ -104,9 +109,12 @@ impl House {
         at_hand::refuse_none(config)?;
         let folder = &config.data_dir;
         make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
-        let bucket = match &config.files {
-            Files::Folder(folder) => open_sandboxes(config, folder).map(|()| None)?,
-            Files::Bucket(settings, credentials) => Some(open_bucket(settings, credentials.as_ref()).await?),
+        let files = match &config.files {
+            Files::Folder(folder) => {
+                open_sandboxes(config, folder)?;
+                Opened::Folder(folder.clone())
+            }
+            Files::Bucket(settings, credentials) => Opened::Bucket(open_bucket(settings, credentials.as_ref()).await?),
         };
         let (db, ambient, locks) = open_alone(config).await?;
         let now = ambient.now();
@@ -139,7 +147,7 @@ impl House {
         let keys = keyring.clone();
         let server_key = db.write(async move |tx| settings::found_server_key(tx, &keys).await).await?;
         faults::point("start.admitted");
-        Ok(Self { db, ambient, locks, keyring, server_key, bucket, new_key })
+        Ok(Self { db, ambient, locks, keyring, server_key, files, new_key })
     }
 
     /// Closes it again, with nothing started.
@@ -156,7 +164,7 @@ impl House {
         doors: Doors,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Running> {
-        let Self { db, ambient, locks, keyring, server_key, bucket, .. } = self;
+        let Self { db, ambient, locks, keyring, server_key, files, .. } = self;
         let Doors { api: listener, tls, metrics } = doors;
         let mut policy = egress::Policy::new(config.egress).never(listener.local_addr()?);
         if let Some(metrics) = &metrics {
@@ -168,11 +176,10 @@ impl House {
         if let Some(node) = &node {
             telemetry.name_node(node);
         }
-        let workspaces = match (config.files, bucket, node) {
-            (_, Some(bucket), _) => Workspaces::in_bucket(bucket, config.quota),
-            (Files::Folder(folder), None, Some(node)) => Workspaces::shared(folder, config.quota, &node),
-            (Files::Folder(folder), None, None) => Workspaces::with_quota(folder, config.quota),
-            (Files::Bucket(..), None, _) => anyhow::bail!("the bucket of [sandboxes.s3] was not opened"),
+        let workspaces = match (files, node) {
+            (Opened::Bucket(bucket), _) => Workspaces::in_bucket(bucket, config.quota),
+            (Opened::Folder(folder), Some(node)) => Workspaces::shared(folder, config.quota, &node),
+            (Opened::Folder(folder), None) => Workspaces::with_quota(folder, config.quota),
         };
         let bell = Bell::default();
         telemetry.set_clock(&ambient);

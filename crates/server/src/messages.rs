@@ -11,7 +11,6 @@ use axum::response::Response;
 use contract::messages::{Message, MessagePage, PostMessage, PostedMessage, PostedMessageAnswer, ToolCall, ToolResult};
 use contract::pages::PageQuery;
 use domain::RunId;
-use domain::limits::SAID_MAX;
 use domain::runs::transcript::{self, message, shown as outcome};
 use domain::runs::{Event, Said};
 use storage::{Tx, journal, runs};
@@ -64,9 +63,8 @@ pub(crate) async fn post(
         if !find(tx, team, run).await?.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
         }
-        let (id, bytes) = (said.id, said.text.len());
-        runs::tell(tx, team, run, &Event::MessageReceived(said), now).await?;
-        if !runs::say(tx, team, run, bytes, SAID_MAX).await? {
+        let id = said.id;
+        if !runs::tell(tx, team, run, &Event::MessageReceived(said), now).await? {
             return Err(ApiError::RunFull);
         }
         Done::new(StatusCode::CREATED, &PostedMessageAnswer { message }, "message.post", id)

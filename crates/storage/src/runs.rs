@@ -3,6 +3,7 @@
 //! [`commit`] is called only by the worker that holds the lease; everybody else writes to the inbox with [`tell`]. Nothing here decides.
 
 use domain::human_requests::HumanRequest;
+use domain::limits::SAID_MAX;
 use domain::runs::{Event, Said, Status};
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use faults::{Sabotage, sabotaged};
@@ -293,24 +294,26 @@ pub async fn page(
     Ok((page, total))
 }
 
-/// Counts so many bytes of what people say to a run; whether there was room for them within `most`. After [`tell`], never before: claims take a run's
-/// work and then its row, and whoever takes them the other way round waits in a circle.
-pub async fn say(tx: &mut Tx<'_>, team: TeamId, run: RunId, bytes: usize, most: usize) -> Result<bool, StoreError> {
-    let values = params![team, run, as_int(bytes as u64)?, as_int(most as u64)?];
-    Ok(tx.exec(SAY, &values).await? > 0)
-}
-
-/// Puts something into a run's inbox and makes the run due. Ring the bell after the commit.
-pub async fn tell(tx: &mut Tx<'_>, team: TeamId, run: RunId, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+/// Puts something into a run's inbox and makes the run due. Ring the bell after the commit. False: people have said as much to the run as it can keep,
+/// so the transaction must not commit.
+pub async fn tell(
+    tx: &mut Tx<'_>,
+    team: TeamId,
+    run: RunId,
+    event: &Event,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     work::hold(tx, run).await?;
     tx.exec(TELL, &params![run, event.kind(), journal::json(event)?]).await?;
     faults::point("run.told");
     // A stop goes before all other work: it needs no place to run in.
     work::wake(tx, team, run, matches!(event, Event::Interrupted { .. })).await?;
-    // After its work, in the order in which claims and commits take the two, so that nobody waits in a circle.
+    // The run's row after its work, in the order in which claims and commits take the two, so that nobody waits in a circle.
     tx.exec(TOLD, &params![team, run, now]).await?;
     faults::point("run.woken");
-    Ok(())
+    let Event::MessageReceived(said) = event else { return Ok(true) };
+    let values = params![team, run, as_int(said.text.len() as u64)?, as_int(SAID_MAX as u64)?];
+    Ok(tx.exec(SAY, &values).await? > 0)
 }
 
 /// What waits in a run's inbox behind `after` (0: from the beginning), oldest first, with the ids to take it by; a hundred at most.

@@ -21,7 +21,7 @@ use domain::Timestamp;
 use domain::sandboxes::{FILE_MAX, FileError, FileInfo, SandboxPath};
 
 use super::quota::Quota;
-use super::{Area, Claim, Place, Turns, check_size, split};
+use super::{Area, Change, Claim, Place, Turns, check_size, split};
 use claims::CLAIMS;
 use incoming::Incoming;
 
@@ -145,12 +145,7 @@ impl Place for Disk {
         self.put(area, path, bytes)
     }
 
-    fn edit(
-        &self,
-        area: &Area,
-        path: &SandboxPath,
-        change: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
-    ) -> Result<(), FileError> {
+    fn edit(&self, area: &Area, path: &SandboxPath, change: &mut Change<'_>) -> Result<(), FileError> {
         let _turn = self.turns.wait(area);
         change(self.read(area, path)?).map_or(Ok(()), |changed| self.put(area, path, &changed))
     }

@@ -203,3 +203,28 @@ async fn an_older_schema_is_brought_up_to_date() {
     assert_eq!(db.require_schema(MIGRATIONS).await, Ok(()));
     db.close().await;
 }
+
+#[test]
+fn what_is_in_a_bucket_is_in_no_backup_and_settings_must_say_the_same_as_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_a_folder = small(folder.path());
+    let settings = folder.path().join("s3.toml");
+    fs::write(&settings, "[sandboxes.s3]\nbucket = \"b\"\nprefix = \"jobs\"\n").unwrap();
+    // Neither command asks the bucket for anything, so neither needs its credentials.
+    let with = |command: &[&str]| said(&errand(&[command, &["--config", text(&settings)]].concat()).output().unwrap());
+    let (of_a_bucket, again) = (folder.path().join("of-a-bucket"), folder.path().join("again"));
+    let (code, out, err) = with(&["backup", text(&of_a_bucket), "--data-dir", text(&folder.path().join("data"))]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(
+        out.contains("not in it: they are in the bucket b/jobs") && !of_a_bucket.join("sandboxes").exists(),
+        "{out}"
+    );
+
+    let (code, _, err) = said(&restore(&of_a_bucket, &again));
+    assert!(code == Some(1) && err.contains("in the bucket b/jobs, and the settings name a folder"), "{err}");
+    let (code, _, err) = with(&["restore", text(&of_a_folder), "--data-dir", text(&again)]);
+    assert!(code == Some(1) && err.contains("restore without [sandboxes.s3]"), "{err}");
+    let (code, out, err) = with(&["restore", text(&of_a_bucket), "--data-dir", text(&again)]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(again.join("errand.db").exists() && !again.join("sandboxes").exists());
+}

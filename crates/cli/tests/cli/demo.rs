@@ -39,6 +39,22 @@ fn unattended_it_takes_the_first_option_and_leaves_nothing() {
     assert!(is_empty(folder.path()));
 }
 
+#[test]
+fn its_files_are_its_own_wherever_the_settings_put_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    std::fs::create_dir(folder.path().join("own")).unwrap();
+    let bucket = "[sandboxes.s3]\nbucket = \"b\"\nendpoint = \"http://127.0.0.1:1\"\n";
+    for settings in ["[sandboxes]\nfolder = \"files\"\n", bucket] {
+        std::fs::write(folder.path().join("errand.toml"), settings).unwrap();
+        let mut demo = errand(&["demo", "--yes", "--recorded"]);
+        demo.env("TMPDIR", folder.path().join("own")).current_dir(folder.path());
+        let (code, out, err) = said(&demo.output().unwrap());
+        assert_eq!(code, Some(0), "{out}{err}");
+        assert!(is_empty(&folder.path().join("files")));
+    }
+}
+
 /// The demo at a terminal; `typed` once it asks. Its exit code and its screen.
 fn at_a_terminal(folder: &Path, typed: &[u8]) -> (Option<i32>, String) {
     let demo = format!("'{}' demo --recorded", env!("CARGO_BIN_EXE_errand"));

@@ -19,6 +19,9 @@ use crate::storm::Stop;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a run may take before nobody waits for it any more.
+const LONGEST: Duration = Duration::from_mins(2);
+
 /// What may be wrong with a request here: nothing.
 const NOTHING: &[&str] = &[];
 
@@ -133,9 +136,10 @@ impl Api {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// Waits until a run is over, which is as long as it may take.
+    /// Waits until a run is over; whether it ever is, the judge says.
     pub(crate) async fn over(&self, run: RunId) {
-        loop {
+        let began = Instant::now();
+        while began.elapsed() < LONGEST {
             let detail = self.get(&format!("/v1/runs/{run}")).await;
             if detail.is_some_and(|detail| ended(detail["run"]["status"].as_str().unwrap_or_default())) {
                 return;
