@@ -6,6 +6,7 @@
 //! **May** call models and tools. **May not** read or write the database, or loop over turns: `engine` does that.
 
 pub mod discover;
+mod errors;
 mod meters;
 pub mod models;
 pub mod providers;

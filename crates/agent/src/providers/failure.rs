@@ -9,6 +9,7 @@ use domain::runs::ModelFailure;
 use serde_json::Value;
 
 use super::route::Route;
+use crate::errors::root;
 use crate::settings::{Key, Service};
 
 /// As much of a provider's words as a person wants to read.
@@ -86,11 +87,6 @@ pub(super) fn transport(who: &Who<'_>, error: &reqwest::Error) -> ModelFailure {
     } else {
         cut(who, "the connection broke")
     }
-}
-
-/// The innermost reason; the outer ones repeat the URL.
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
 }
 
 /// An HTTP status that is no success, with the words that came with it.

@@ -13,6 +13,8 @@ use object_store::{
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::errors::root;
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long one request may take, a part of a large file included.
@@ -190,7 +192,7 @@ impl Bucket {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 "refuses the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or they may not read, write, list and delete in it".to_owned()
             }
-            error => format!("was not reached or does not answer as it should: {error}"),
+            error => format!("was not reached or does not answer as it should: {error} ({})", root(error)),
         }))
     }
 
