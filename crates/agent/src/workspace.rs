@@ -264,7 +264,7 @@ impl Area {
 }
 
 /// What a worker hears that has no right to write any more.
-const LOST: &str = "this worker has no place for it: another one has the Job by now, or it could not be made";
+const LOST: &str = "this worker has no place for new contents: none could be made (is the disk full?), or another one has the Job by now";
 
 /// A file's name, and the folders above it.
 fn split(path: &SandboxPath) -> Result<(&str, &[String]), FileError> {

@@ -91,6 +91,20 @@ impl Restore {
     }
 }
 
+/// What a restore has under a name that ends so is not whole yet.
+const RESTORING: &str = ".restoring";
+
+/// What a restore that was killed has left, where no database is: a server that started there would begin with nothing.
+pub(crate) fn unfinished(config: &Config) -> Option<PathBuf> {
+    let Database::Sqlite(database) = &config.database else { return None };
+    let waiting = [Some(database.as_path()), config.files.folder()].into_iter().flatten();
+    waiting.map(|path| beside(path, RESTORING)).find(|path| path.exists() && !database.exists())
+}
+
+/// What to do about it.
+pub(crate) const FINISH: &str =
+    "run `errand restore` again with the same settings, which begins anew; or remove that and start empty";
+
 /// Where everything goes, and where it waits until it is whole. What still waits when this is dropped is removed.
 struct Places {
     database: PathBuf,
@@ -121,9 +135,9 @@ impl Places {
             }
         }
         let places = Self {
-            waiting_database: beside(database, ".restoring"),
+            waiting_database: beside(database, RESTORING),
             database: database.to_owned(),
-            sandboxes: sandboxes.map(|folder| (folder.to_owned(), beside(folder, ".restoring"))),
+            sandboxes: sandboxes.map(|folder| (folder.to_owned(), beside(folder, RESTORING))),
         };
         // Of a restore that was killed; the locks are ours, so nobody else is at it.
         places.clear();

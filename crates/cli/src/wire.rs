@@ -33,6 +33,7 @@ use crate::folders::{make_private, node_name, open_sandboxes, warn_if_shared};
 use crate::keys;
 use crate::master_key::at_hand;
 use crate::meters::Page;
+use crate::restore;
 use crate::telemetry::Telemetry;
 use crate::traces::Exporter;
 
@@ -404,6 +405,9 @@ async fn open_alone(config: &Config) -> anyhow::Result<(Db, Arc<SystemAmbient>, 
         Database::Sqlite(path) => take_locks(folder, path)?,
         Database::Postgres(_) => vec![DataLock::take(folder)?],
     };
+    if let Some(left) = restore::unfinished(config) {
+        anyhow::bail!("{} is of a restore that did not end: {}", left.display(), restore::FINISH);
+    }
     let (db, ambient) = open_database(&config.database).await?;
     warn_if_shared(folder);
     if let Some(files) = config.files.folder().filter(|files| !files.starts_with(folder)) {

@@ -206,13 +206,15 @@ impl<'s> Job<'s> {
 
     /// Takes the files from earlier workers, before the first use of them. Whoever calls this looks afterwards whether the lease still holds.
     async fn enter(&mut self) {
-        if !std::mem::replace(&mut self.entered, true) {
-            let workspace = self.workspace.clone();
-            let entered = tokio::task::spawn_blocking(move || workspace.enter()).await;
-            if let Ok(Err(error)) = entered {
-                // Every write of this worker fails now, and its model hears of it.
-                tracing::error!(%error, "the files of a run cannot be taken over");
-            }
+        if self.entered {
+            return;
+        }
+        let workspace = self.workspace.clone();
+        match tokio::task::spawn_blocking(move || workspace.enter()).await {
+            Ok(Ok(())) => self.entered = true,
+            // Writes fail now, and the model hears of it; before its next use of files it is tried again.
+            Ok(Err(error)) => tracing::error!(%error, "the files of a run cannot be taken over"),
+            Err(broken) => tracing::error!(error = %broken, "taking over the files of a run broke"),
         }
     }
 

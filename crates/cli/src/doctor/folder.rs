@@ -10,6 +10,7 @@ use storage::DataLock;
 use super::Report;
 use crate::backup::size;
 use crate::config::{Config, Database, Files};
+use crate::restore;
 
 /// With less room than this a busy server may soon be full.
 const ROOM: u64 = 1 << 30;
@@ -40,6 +41,9 @@ pub(super) async fn look(report: &mut Report, config: &Config) -> Server {
     modes(report, folder);
     if let Database::Sqlite(path) = &config.database {
         modes(report, path);
+    }
+    if let Some(left) = restore::unfinished(config) {
+        report.problem("restore", format!("{} is of a restore that did not end", left.display()), restore::FINISH);
     }
     room(report, folder);
     match &config.files {

@@ -102,6 +102,14 @@ fn an_altered_backup_is_refused_and_leaves_nothing() {
     let whole = folder.path().join("whole");
     fs::create_dir_all(whole.join("sandboxes.restoring/sbx_old")).unwrap();
     fs::write(whole.join("errand.db.restoring"), "half").unwrap();
+    // No server begins with nothing where something was to be brought back.
+    for command in ["serve", "doctor"] {
+        let tried = errand(&[command, "--data-dir", text(&whole)]).env("ERRAND_LISTEN", "127.0.0.1:0").output();
+        let (code, out, err) = said(&tried.unwrap());
+        assert_eq!(code, Some(1), "{command}: {out}{err}");
+        assert!(format!("{out}{err}").contains("of a restore that did not end"), "{command}: {out}{err}");
+        assert!(!whole.join("errand.db").exists());
+    }
     let (code, _, err) = said(&restore(&saved, &whole));
     assert_eq!(code, Some(0), "{err}");
     let mut names: Vec<_> = fs::read_dir(&whole).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::files::{TeamFile, area};
 use domain::limits::Limits;
 use domain::runs::{Event, Status};
-use domain::turns::{Replay, Reply, Stop, ToolCall, Usage};
+use domain::turns::{Outcome, Replay, Reply, Stop, ToolCall, Usage};
 use domain::{FileId, TeamId};
 use engine::Settings;
 use serde_json::json;
@@ -237,4 +237,29 @@ async fn a_job_writes_what_its_team_has_room_for_and_is_counted_when_it_lets_go(
         Settings::default(),
     );
     until_used(&house, 87).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_could_not_take_the_files_tries_again_before_it_uses_them_next() {
+    let house = House::new().await;
+    // Where new contents would wait is something else, as on a disk without room for one folder more.
+    let run = house.start(None).await;
+    let in_the_way = house.file(run, "").parent().unwrap().join(".claims");
+    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    fs::write(&in_the_way, "").unwrap();
+    let model = ScriptedModel::new(move |request| {
+        if request.turn == 2 {
+            fs::remove_file(&in_the_way).unwrap();
+        }
+        let file = json!({"path": "/workspace/a.txt", "content": format!("turn {}", request.turn)});
+        Ok(if request.turn < 3 { wants([("c1", "write_file", file)]) } else { says("done") })
+    });
+    let _engine = house.engine(model);
+    house.until(run, "completed").await;
+    let outcomes = house.journal(run).await.into_iter().filter_map(|event| match event {
+        Event::ToolFinished { outcome, .. } => Some(matches!(outcome, Outcome::Ok(_))),
+        _ => None,
+    });
+    assert_eq!(outcomes.collect::<Vec<_>>(), [false, true]);
+    assert_eq!(fs::read_to_string(house.file(run, "a.txt")).unwrap(), "turn 2");
 }

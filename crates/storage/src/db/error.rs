@@ -14,7 +14,7 @@ pub enum StoreError {
     Exhausted(String),
     /// The disk (or the allowed size of the database) is full. Reads go on, and writes do again
     /// as soon as there is room.
-    #[error("the disk is full: make room on it; reads go on meanwhile")]
+    #[error("the disk is full: make room on it")]
     Full,
     /// The operating system refused to read, write or sync.
     #[error("the database file cannot be read or written: {0}")]

@@ -150,6 +150,8 @@ pub(super) fn said(error: &rusqlite::Error) -> StoreError {
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
         ErrorCode::DiskFull => StoreError::Full,
+        // The index of the log could not grow: SQLite says so for want of room only, and the log itself is as it was.
+        _ if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::Full,
         ErrorCode::CannotOpen if out_of_files() => StoreError::Exhausted(text),
         ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
             StoreError::Io(format!("{text} (SQLite code {})", code.extended_code))
@@ -173,4 +175,21 @@ fn refused(code: i32, text: &str) -> StoreError {
     }
     let constraint = text.strip_prefix("UNIQUE constraint failed: ").unwrap_or(text).to_owned();
     StoreError::Conflict { constraint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_room_is_no_broken_disk() {
+        let told = |code| said(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert_eq!(told(code), StoreError::Full, "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHMMAP]
+        {
+            assert!(matches!(told(code), StoreError::Io(_)), "{code}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use storage::{Db, Health, MIGRATIONS, Pooler, PostgresSettings, StoreError, Tx, work};
+use testkit::chaos_proxy::{ChaosProxy, Direction, Upstream, Weather};
 use testkit::postgres::{Bouncer, Cluster};
 
 use crate::house::{Engine, House, at};
@@ -201,4 +202,26 @@ async fn writes_do_not_queue_for_a_server_that_hangs() {
         }
     }
     assert_eq!(taken_back, 37, "all but those that had a connection");
+}
+
+/// The way to the server is cut, the way back is not: it waits for the next statement of a transaction, ends the session, and says so in place of an
+/// answer. That is no mistake of the statement.
+#[tokio::test]
+async fn a_session_that_the_server_ends_in_the_middle_is_a_server_that_cannot_be_reached() {
+    let cluster = Cluster::with_tcp(&[]).unwrap();
+    let proxy = ChaosProxy::start(Upstream::Tcp(cluster.address().unwrap())).await.unwrap();
+    let port = proxy.address().port();
+    let url = format!("postgres://errand@127.0.0.1:{port}/errand?sslmode=disable");
+    let db = Db::connect(url.parse().unwrap()).await.unwrap();
+    let proxy = std::sync::Arc::new(proxy);
+    let weather = std::sync::Arc::clone(&proxy);
+    let cut = async move |tx: &mut Tx<'_>| {
+        tx.row("SELECT 1", &[]).await?;
+        weather.set(Weather::OneWay(Direction::ToClient));
+        tx.row("SELECT 2", &[]).await.map(drop)
+    };
+    let told = db.write::<_, StoreError, _>(cut).await.unwrap_err();
+    assert!(matches!(&told, StoreError::Unreachable(why) if why.contains("25P03")), "{told:?}");
+    proxy.set(Weather::Clear);
+    assert!(db.read::<_, StoreError, _>(async |tx| tx.row("SELECT 3", &[]).await).await.is_ok());
 }

@@ -25,6 +25,8 @@ pub(super) fn said(error: &Error) -> StoreError {
         | SqlState::LOCK_NOT_AVAILABLE
         | SqlState::QUERY_CANCELED => StoreError::Busy,
         SqlState::DISK_FULL => StoreError::Full,
+        // It waited in vain for the next statement of a transaction, or for its end: the way to it is cut in one direction. The session is over.
+        _ if matches!(told.code().code(), "25P03" | "25P04") => StoreError::Unreachable(text()),
         SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unreachable("the server takes no writes any more".into()),
         // A page that cannot be read, a server that stopped itself: its own recovery decides, not ours.
         _ if ["08", "57", "58", "53", "XX"].iter().any(|class| told.code().code().starts_with(class)) => {
