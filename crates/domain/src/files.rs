@@ -64,15 +64,19 @@ pub fn came_at(stored: &str) -> Option<Timestamp> {
     i64::try_from(blob.as_u128() >> 80).ok().map(Timestamp)
 }
 
-/// What a file is called that was sent to this path: below the workspace, with or without saying so.
+/// What a file is called that was sent to this path: below the workspace, with or without saying so, or where a Job finds it.
 ///
 /// # Errors
 /// A sentence that names the offending part.
-pub fn name(path: &str) -> Result<String, String> {
-    let path = SandboxPath::parse_file(path)?;
+pub fn name(given: &str) -> Result<String, String> {
+    let path = SandboxPath::parse_file(given)?;
+    // In full it may also be the path under which a Job has it.
+    let placed = path.to_string();
+    let name = placed.strip_prefix(&format!("{ROOT}/{FOLDER}/")).filter(|_| given.starts_with(ROOT));
+    let name = name.map_or_else(|| path.relative(), str::to_owned);
     // It must still be a path when it is placed in its folder.
-    SandboxPath::parse_file(&format!("{ROOT}/{FOLDER}/{}", path.relative()))?;
-    Ok(path.relative())
+    SandboxPath::parse_file(&format!("{ROOT}/{FOLDER}/{name}"))?;
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -81,7 +85,13 @@ mod tests {
 
     #[test]
     fn a_name_is_a_path_that_can_be_placed() {
-        for (path, wanted) in [("a.csv", "a.csv"), ("/workspace/in/a.csv", "in/a.csv"), ("./in//a.csv", "in/a.csv")] {
+        for (path, wanted) in [
+            ("a.csv", "a.csv"),
+            ("/workspace/in/a.csv", "in/a.csv"),
+            ("./in//a.csv", "in/a.csv"),
+            ("/workspace/files/in/a.csv", "in/a.csv"),
+            ("files/a.csv", "files/a.csv"),
+        ] {
             assert_eq!(name(path).as_deref(), Ok(wanted));
         }
         let deep = "d/".repeat(31) + "f";

@@ -33,7 +33,7 @@ pub(crate) struct Caller<R> {
 }
 
 /// What a handler may ask of a key.
-pub(crate) trait Right {
+pub(crate) trait Right: Send {
     const SCOPE: Scope;
 }
 

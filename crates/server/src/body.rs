@@ -4,7 +4,7 @@
 
 use axum::body;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use contract::strict_json;
 use domain::audit::{self, Hash};
 use futures_util::TryStreamExt;
@@ -24,7 +24,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
+            return Err(ApiError::UnsupportedMediaType("send the header Content-Type: application/json"));
+        }
+        if let Some(encoding) = foreign(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType(encoding));
         }
         // What announces itself as too large is refused before a byte of it is read.
         if declared_length(request.headers()).is_some_and(|length| length > BODY_MAX as u64) {
@@ -32,6 +35,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         }
         let bytes = whole(request.into_body()).await?;
         Ok(Self(strict_json::from_slice(&bytes)?, audit::hash(&bytes)))
+    }
+}
+
+/// The SHA-256 of whatever came to an operation that has no body: it means nothing, but a repeated request has the same.
+pub(crate) struct Ignored(pub(crate) Hash);
+
+impl<S: Send + Sync> FromRequest<S> for Ignored {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(audit::hash(&whole(request.into_body()).await?)))
     }
 }
 
@@ -71,6 +85,19 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers)
         .and_then(|kind| kind.strip_prefix("application/").map(|rest| rest == "json" || rest.ends_with("+json")))
         .unwrap_or(false)
+}
+
+/// What to do about a body that is JSON in no encoding that is read here.
+fn foreign(headers: &HeaderMap) -> Option<&'static str> {
+    let says =
+        |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+    if says(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
+        return Some("send it as it is, without a Content-Encoding");
+    }
+    let kind = says(header::CONTENT_TYPE)?;
+    let charset = kind.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="))?;
+    let utf8 = ["utf-8", "utf8", "us-ascii"].contains(&charset.trim_matches('"'));
+    (!utf8).then_some("send it in UTF-8")
 }
 
 fn too_large() -> ApiError {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -174,20 +174,31 @@ impl<R> Change<R> {
     }
 }
 
-impl<R: Right, S: Sync> FromRequestParts<S> for Change<R> {
+impl<R: Right, S: Send + Sync> FromRequestParts<S> for Change<R> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
+        let route = route(parts, state).await?;
         let request_id =
             parts.extensions.get::<RequestId>().map(|RequestId(id)| id.to_str().unwrap_or_default().to_owned());
-        let once = idempotency_key(&parts.headers)?.map(|key| Once {
-            team: caller.team,
-            route: format!("{} {}", parts.method, parts.uri.path()),
-            key: key.to_owned(),
-        });
+        let once = idempotency_key(&parts.headers)?.map(|key| Once { team: caller.team, route, key: key.to_owned() });
         Ok(Self { caller, request_id: request_id.unwrap_or_default(), once })
     }
+}
+
+/// Method and path of a request, the same however the ids in it are spelled.
+async fn route<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
+    let Some(path) = parts.extensions.get::<MatchedPath>().cloned() else {
+        return Ok(format!("{} {}", parts.method, parts.uri.path()));
+    };
+    let parameters = RawPathParams::from_request_parts(parts, state).await;
+    let parameters = parameters.map_err(|error| ApiError::InvalidRequest(format!("the path: {error}")))?;
+    let filled = parameters.iter().fold(path.as_str().to_owned(), |path, (name, value)| {
+        let id = value.parse::<RunId>().map_or_else(|_| value.to_owned(), |id| id.to_string());
+        path.replace(&format!("{{{name}}}"), &id)
+    });
+    Ok(format!("{} {filled}", parts.method))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
@@ -265,9 +276,4 @@ fn respond(answer: Answer, replayed: bool) -> Result<Response, ApiError> {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
-}
-
-/// The hash of a request without a body: all of it is in its path.
-pub(crate) fn nothing_asked() -> Hash {
-    audit::hash(b"")
 }

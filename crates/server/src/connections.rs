@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -92,12 +92,31 @@ impl Way {
         phase.at_work();
         let limits = &self.shared.limits;
         let most = uploads::longest(request.uri().path(), request.headers(), limits);
-        let request = request.map(|body| {
+        let unclear = unclear(&request);
+        let mut request = request.map(|body| {
             if body.is_end_stream() { Body::empty() } else { Body::new(Arriving::new(body, limits, most)) }
         });
+        if let Some(unclear) = unclear {
+            request.extensions_mut().insert(unclear);
+        }
         let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         Ok(response.map(|body| Leaving::new(body, phase)))
     }
+}
+
+/// What two servers in a row could read differently, though Hyper takes it (RFC 9112, 3.2 and 6.1). Answered in `edge.rs`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unclear(pub(crate) &'static str);
+
+fn unclear<B>(request: &Request<B>) -> Option<Unclear> {
+    let headers = request.headers();
+    let (hosts, is_new) = (headers.get_all(header::HOST).iter().count(), request.version() == Version::HTTP_11);
+    if hosts > 1 || (hosts == 0 && is_new) {
+        return Some(Unclear("The request needs one header Host."));
+    }
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_other = encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    is_other.then_some(Unclear("The header Transfer-Encoding: expected chunked, or none."))
 }
 
 /// Says to a client that its connection is one too many. It is listened to for a moment first, so that it hears the answer.

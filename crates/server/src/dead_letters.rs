@@ -13,7 +13,8 @@ use storage::{StoreError, Tx};
 
 use crate::Shared;
 use crate::auth::{Caller, MayManage, MayRead};
-use crate::change::{Change, Done, nothing_asked};
+use crate::body::Ignored;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::{DeadLetterId, Id};
 use crate::query::{Nothing, Query};
@@ -36,6 +37,7 @@ pub(crate) async fn replay(
     Id(DeadLetterId(id)): Id<DeadLetterId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
+    Ignored(asked): Ignored,
 ) -> Result<Response, ApiError> {
     let team = change.caller.team;
     let id = id.ok_or_else(|| ApiError::no_such("dead letter"))?;
@@ -45,7 +47,7 @@ pub(crate) async fn replay(
         }
         Done::new(StatusCode::OK, &ReplayAnswer { replayed: true }, "webhook.replay", id)
     };
-    let response = shared.change(change, nothing_asked(), None, replay).await?;
+    let response = shared.change(change, asked, None, replay).await?;
     shared.app.bell.ring_outbox();
     Ok(response)
 }

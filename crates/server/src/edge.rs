@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::Shared;
+use crate::connections::Unclear;
 use crate::errors::{ApiError, Cause};
 use crate::{meters, upload_urls, uploads};
 
@@ -85,6 +86,9 @@ async fn answer(shared: &Shared, request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path_and_query().is_some_and(|path| path.as_str().len() > URI_MAX) {
         ApiError::UriTooLong.into_response()
+    } else if let Some(Unclear(text)) = request.extensions().get() {
+        // Nothing that comes after it on this connection is taken for a request.
+        ([(header::CONNECTION, "close")], ApiError::InvalidRequest((*text).to_owned())).into_response()
     } else {
         // What its body may take to arrive comes on top: it has limits of its own.
         let arrival = if request.body().is_end_stream() {

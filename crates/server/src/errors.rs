@@ -48,8 +48,8 @@ pub(crate) enum ApiError {
     InvalidRequest(String),
     /// More bytes than are taken.
     PayloadTooLarge(String),
-    /// The body is not of a kind that this operation reads.
-    UnsupportedMediaType,
+    /// The body is not of a kind that this operation reads; what to do.
+    UnsupportedMediaType(&'static str),
     /// A run needs a Build to be pinned to (contract A29).
     AgentHasNoBuild,
     /// The run failed: no message moves it any more.
@@ -113,7 +113,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::InvalidRequest(_) | Self::NoHttp => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::AgentHasNoBuild => (StatusCode::BAD_REQUEST, "agent_has_no_build"),
             Self::RunNotResumable => (StatusCode::BAD_REQUEST, "run_not_resumable"),
             Self::RequestAlreadyAnswered(_) => (StatusCode::BAD_REQUEST, "request_already_answered"),
@@ -157,6 +157,7 @@ impl ApiError {
             Self::RateLimited { limit, wait } => {
                 return format!("This API key may make {limit} requests a minute. Try again in {wait} s.");
             }
+            Self::UnsupportedMediaType(advice) => return format!("The body must be JSON: {advice}."),
             Self::TookTooLong(secs) => {
                 return format!(
                     "This was not done after {secs} s and was given up: it may have happened or not. Look before you send it again."
@@ -176,7 +177,6 @@ impl ApiError {
                 "This Idempotency-Key was sent with another body in the last 24 hours. Use a new key for a new request."
             }
             Self::MethodNotAllowed => "This path does not take that method; the header Allow lists those it takes.",
-            Self::UnsupportedMediaType => "The body must be JSON: send the header Content-Type: application/json.",
             Self::AgentHasNoBuild => "The agent has no build yet. Create one with POST /v1/builds, then start the run.",
             Self::RunNotResumable => {
                 "The run has failed and takes no more messages. Its last message says why; start a new run."

@@ -1,7 +1,7 @@
 //! The event stream of a run, an extension: its journal, entry by entry, as Server-Sent Events.
 //!
 //! Each committed entry is sent once and in order, and nothing else is. A client that lost the connection goes on after the last id it saw. The
-//! stream ends when the run has and all of it was sent, or when the server stops.
+//! stream ends when the run has and all of it was sent, when its key is revoked or expires, or when the server stops.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use axum::response::sse::{self, KeepAlive, Sse};
 use contract::events::Event;
-use domain::{RunId, TeamId};
+use domain::{ApiKeyId, RunId, TeamId};
 use futures_util::stream;
 use serde_json::value::RawValue;
 use storage::bell::RunWatch;
 use storage::journal::{self, Line};
-use storage::{StoreError, runs};
+use storage::{StoreError, Tx, api_keys, runs};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::Shared;
 use crate::auth::{Caller, MayRead};
@@ -32,8 +33,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const AT_ONCE: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 /// Entries read at once: what a stream holds in memory.
 const BATCH: u32 = 100;
-/// How long to trust the bell alone: another process may have written.
-const POLL: Duration = Duration::from_secs(2);
+/// How long to trust the bell alone, since another process may have written, and the key: so much later a revocation holds at the latest.
+const TRUST: Duration = Duration::from_millis(900);
 /// How often an idle stream says that it is there, so that nothing in between closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -60,7 +61,8 @@ pub(crate) async fn stream(
     }
     let closing = shared.closing.subscribe();
     let after = after + u64::from(after > 0 && faults::sabotaged(faults::Sabotage::SkipOnReturn));
-    let tail = Tail { shared, team: caller.team, run, after, read: VecDeque::new(), watch, closing };
+    let Caller { team, key, .. } = caller;
+    let tail = Tail { shared, team, key, run, after, read: VecDeque::new(), looked: Instant::now(), watch, closing };
     let events = stream::try_unfold(tail, async |mut tail| {
         let next = tail
             .next()
@@ -75,11 +77,14 @@ pub(crate) async fn stream(
 struct Tail {
     shared: Arc<Shared>,
     team: TeamId,
+    key: ApiKeyId,
     run: RunId,
     /// The last entry that was read.
     after: u64,
     /// Entries read and not yet sent.
     read: VecDeque<Line>,
+    /// When the key was last looked at.
+    looked: Instant,
     watch: RunWatch,
     closing: watch::Receiver<bool>,
 }
@@ -90,7 +95,9 @@ impl Tail {
             if *self.closing.borrow() {
                 return Ok(None);
             }
-            if let Some(line) = self.read.pop_front() {
+            if self.looked.elapsed() < TRUST
+                && let Some(line) = self.read.pop_front()
+            {
                 return event(self.run, &line).map(Some);
             }
             let over = self.read_on().await?;
@@ -102,23 +109,27 @@ impl Tail {
             }
             tokio::select! {
                 () = self.watch.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(TRUST) => {}
                 _ = self.closing.changed() => {}
             }
         }
     }
 
-    /// Reads what is new; whether, as of the same snapshot, the run has ended and nothing of it is left to read.
+    /// Looks at the key, and reads what is new if all before it was sent; whether, as of the same snapshot, the run has ended and nothing of it is
+    /// left to read, or the key is no longer good.
     async fn read_on(&mut self) -> Result<bool, StoreError> {
-        let (team, run, after) = (self.team, self.run, self.after);
-        let (lines, row) = self
-            .shared
-            .app
-            .db
-            .read::<_, StoreError, _>(async |tx| {
-                Ok((journal::after(tx, team, run, after, BATCH).await?, runs::get(tx, team, run).await?))
-            })
-            .await?;
+        let Self { team, key, run, after, .. } = *self;
+        let most = if self.read.is_empty() { BATCH } else { 0 };
+        let look = async |tx: &mut Tx<'_>| {
+            let key = api_keys::get(tx, team, key).await?;
+            Ok((key, journal::after(tx, team, run, after, most).await?, runs::get(tx, team, run).await?))
+        };
+        let (key, lines, row) = self.shared.app.db.read::<_, StoreError, _>(look).await?;
+        if key.is_none_or(|key| !key.is_good(self.shared.app.ambient.now())) {
+            self.read.clear();
+            return Ok(true);
+        }
+        self.looked = Instant::now();
         self.after = lines.last().map_or(after, |line| line.seq);
         self.read.extend(lines);
         // A run that is gone has no more events either.

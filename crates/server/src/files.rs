@@ -10,13 +10,15 @@ use axum::response::Response;
 use contract::files::{FileRemoved, TeamFile as Shown, TeamFileAnswer, TeamFilePage};
 use contract::pages::PageQuery;
 use domain::files::{TeamFile, area, name, stored_at};
+use domain::sandboxes::FileError;
 use domain::{FileId, TeamId, audit};
 use storage::{Tx, files};
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::auth::{Caller, MayManage, MayRead};
-use crate::change::{Change, Done, nothing_asked};
+use crate::body::Ignored;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::{FileName, Id};
 use crate::query::{FilePath, Nothing, Query};
@@ -43,7 +45,7 @@ pub(crate) async fn push(
     request: Request,
 ) -> Result<Response, ApiError> {
     let team = change.caller.team;
-    let place = shared.upload_place().await?;
+    let place = shared.uploads.take(team).await?;
     let Upload { path, bytes } = Upload::read(request, path).await?;
     let name = name(&path).map_err(bad_path)?;
     let sha256 = audit::hash(&bytes);
@@ -58,13 +60,11 @@ pub(crate) async fn push(
     let write = move |files: &dyn domain::sandboxes::Files| {
         // Until the bytes are out of memory, also when the client has gone.
         let _place = place;
-        files.write(&area(team), &stored_at(blob), &bytes)
+        Ok(files.write(&area(team), &stored_at(blob), &bytes))
     };
-    shared.files(write).await.map_err(|error| match error {
-        ApiError::SandboxFull(text) => ApiError::SandboxFull(
-            text.replace("the sandbox is full: it may hold", "the team's files together may hold"),
-        ),
-        error => error,
+    shared.files(write).await?.map_err(|error| match error {
+        FileError::Quota(why) => ApiError::TeamFull(format!("The place of the team's files is full: {why}.")),
+        error => error.into(),
     })?;
     // Bytes without a row are nobody's and are swept; a row without bytes never is.
     let was = shared.found(team, &file.name).await?;
@@ -85,6 +85,7 @@ pub(crate) async fn remove(
     Id(FileName(name)): Id<FileName>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
+    Ignored(asked): Ignored,
 ) -> Result<Response, ApiError> {
     let team = change.caller.team;
     let was = shared.found(team, &name).await?;
@@ -93,7 +94,7 @@ pub(crate) async fn remove(
         files::delete(tx, team, file.id).await?;
         Done::new(StatusCode::OK, &FileRemoved { removed: true }, "file.remove", file.id)?.after(&shown(&file))
     };
-    let response = shared.change(change, nothing_asked(), None, remove).await?;
+    let response = shared.change(change, asked, None, remove).await?;
     if let Some(was) = was {
         shared.drop_bytes(team, was.blob).await;
     }

@@ -32,6 +32,7 @@ mod metrics;
 mod openapi;
 mod operations;
 mod path;
+mod places;
 mod query;
 mod quota;
 mod rates;
@@ -55,7 +56,7 @@ use domain::sandboxes::Files;
 use storage::master_keys::Keyring;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use crate::documentation::{older_openapi_document, openapi_document};
 pub use crate::limits::{Limits, raise_open_files};
@@ -144,9 +145,11 @@ struct Shared {
     /// Becomes true when the server is told to stop.
     closing: watch::Sender<bool>,
     /// The places of uploads: see `uploads.rs`.
-    uploads: Arc<Semaphore>,
+    uploads: places::Places,
     /// The same of files that come by upload URLs: see `upload_urls.rs`.
-    streams: Arc<Semaphore>,
+    streams: places::Places,
+    /// How many may come by one URL at once: whoever has it shall not take the team's share.
+    senders: places::Shares<String>,
     known_keys: auth::KnownKeys,
     strangers: strangers::Strangers,
     rates: rates::Rates,
@@ -156,7 +159,6 @@ struct Shared {
 
 impl Shared {
     fn new(app: App, limits: Limits, secure: bool) -> Arc<Self> {
-        let uploads = Arc::new(Semaphore::new(uploads::PLACES));
         let request_ids = edge::RequestIds::new(app.ambient.as_ref());
         let rates = rates::Rates::new(app.requests_per_minute);
         Arc::new(Self {
@@ -164,8 +166,9 @@ impl Shared {
             limits,
             secure,
             closing: watch::Sender::new(false),
-            uploads,
-            streams: Arc::new(Semaphore::new(upload_urls::PLACES)),
+            uploads: places::Places::new(uploads::PLACES),
+            streams: places::Places::new(upload_urls::PLACES),
+            senders: places::Shares::new(upload_urls::SENDERS),
             known_keys: auth::KnownKeys::default(),
             strangers: strangers::Strangers::default(),
             rates,

@@ -21,8 +21,8 @@ use storage::runs::{self, NewRun, RunRow};
 use storage::{Tx, agents, human_requests};
 
 use crate::auth::{Caller, MayRead, MayRun};
-use crate::body::Body;
-use crate::change::{Change, Done, nothing_asked};
+use crate::body::{Body, Ignored};
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::human_requests::pending;
 use crate::path::Id;
@@ -104,6 +104,7 @@ pub(crate) async fn stop(
     Id(id): Id<RunId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
+    Ignored(asked): Ignored,
 ) -> Result<Response, ApiError> {
     let (team, now) = (change.caller.team, shared.app.ambient.now());
     let stop = async move |tx: &mut Tx<'_>| {
@@ -118,7 +119,7 @@ pub(crate) async fn stop(
         let answer = StopAnswer { success: true, message: Some(message) };
         Done::new(StatusCode::OK, &answer, "run.stop", id)?.after(&shown(&run))
     };
-    shared.change(change, nothing_asked(), Some(id), stop).await
+    shared.change(change, asked, Some(id), stop).await
 }
 
 /// The team's run, or the 404 that says nothing about whose it is.

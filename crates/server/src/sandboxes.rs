@@ -17,18 +17,20 @@ use storage::{Tx, sandboxes};
 
 use crate::Shared;
 use crate::auth::{Caller, MayRead, MayRun};
-use crate::change::{Change, Done, nothing_asked};
+use crate::body::Ignored;
+use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::{Id, SandboxId};
 use crate::query::{FilePath, Nothing, Query};
 use crate::quota;
 use crate::uploads::Upload;
 
-/// `sandbox.create`. It takes no body; one that comes along is not read.
+/// `sandbox.create`. It takes no body; one that comes along means nothing.
 pub(crate) async fn create(
     change: Change<MayRun>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
+    Ignored(asked): Ignored,
 ) -> Result<Response, ApiError> {
     let ambient = shared.app.ambient.as_ref();
     let sandbox = fresh(ambient, change.caller.team, ambient.now());
@@ -37,7 +39,7 @@ pub(crate) async fn create(
         let answer = SandboxAnswer { sandbox_id: sandbox.id.clone(), expires_at: sandbox.expires_at.to_string() };
         Done::new(StatusCode::CREATED, &answer, "sandbox.create", sandbox.id)
     };
-    shared.change(change, nothing_asked(), None, create).await
+    shared.change(change, asked, None, create).await
 }
 
 /// `sandbox.list_files`: what lies directly in one folder.
@@ -61,8 +63,9 @@ pub(crate) async fn upload(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = shared.sandbox(change.caller.team, id).await?;
-    let place = shared.upload_place().await?;
+    let team = change.caller.team;
+    let id = shared.sandbox(team, id).await?;
+    let place = shared.uploads.take(team).await?;
     let Upload { path, bytes } = Upload::read(request, path).await?;
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
     let answer = UploadedFile { path: file.to_string(), size_bytes: bytes.len() as u64 };
@@ -71,7 +74,6 @@ pub(crate) async fn upload(
     if let Some(response) = shared.replay(&change, asked).await? {
         return Ok(response);
     }
-    let team = change.caller.team;
     shared.team_has_room(team, answer.size_bytes).await?;
     let (object, sandbox) = (format!("{id}{file}"), id.clone());
     let write = move |files: &dyn Files| {

@@ -13,6 +13,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use contract::sandboxes::{NewUploadUrl, UploadUrl, UploadedFile};
+use domain::api_keys::ApiKey;
 use domain::audit::{self, Who};
 use domain::sandboxes::{FileError, Incoming, SandboxPath};
 use domain::uploads::{Grant, Refused, Seal};
@@ -28,11 +29,13 @@ use crate::errors::ApiError;
 use crate::path::{Id, SandboxId, UploadToken};
 use crate::query::{Nothing, Query};
 use crate::quota;
-use crate::sandboxes::{bad_path, live};
-use crate::uploads::{file_too_large, place};
+use crate::sandboxes::live;
+use crate::uploads::file_too_large;
 
-/// Files that come in by URLs at once.
+/// Files that come in by URLs at once. How they are shared out is in `places.rs`.
 pub(crate) const PLACES: usize = 64;
+/// Of these, files that come by one URL.
+pub(crate) const SENDERS: usize = 4;
 /// Held in memory of each.
 const PIECE: usize = 128 * 1024;
 /// How long [`PIECE`] bytes may take: who is slower than two kilobytes a second has stalled.
@@ -64,7 +67,8 @@ pub(crate) async fn create(
     Body(asked, hash): Body<NewUploadUrl>,
 ) -> Result<Response, ApiError> {
     let urls = &shared.app.upload_urls;
-    let path = SandboxPath::parse_file(&asked.path).map_err(bad_path)?;
+    let path =
+        SandboxPath::parse_file(&asked.path).map_err(|wrong| ApiError::InvalidRequest(format!("/path: {wrong}")))?;
     let origin = match &urls.public_url {
         Some(url) => url.clone(),
         None => format!("{}://{}", if shared.secure { "https" } else { "http" }, host(&uri, &headers)?),
@@ -97,7 +101,11 @@ pub(crate) async fn put(
         Refused::Altered => ApiError::InvalidUploadUrl("This upload URL was not made by this server, or was changed."),
         Refused::Expired => ApiError::InvalidUploadUrl("This upload URL has expired. Ask for a new one."),
     })?;
-    shared.still_good(&grant).await?;
+    let key = shared.still_good(&grant).await?;
+    // A request of the key that the URL was made with. What its answers say of that is not for whoever has the URL.
+    if let Some(refusal) = shared.rates.count(&app.db, &key, app.ambient.now()).await.refusal() {
+        return Err(refusal);
+    }
     if media_type(request.headers()).as_deref() == Some("multipart/form-data") {
         let text = "An upload URL takes the file itself as the body, not a form: curl --upload-file FILE URL.";
         return Err(ApiError::InvalidRequest(text.into()));
@@ -107,7 +115,8 @@ pub(crate) async fn put(
     }
     // Of a file that does not say how long it is, whether there is room for any.
     shared.team_has_room(grant.team, declared_length(request.headers()).unwrap_or(1)).await?;
-    let _place = place(&shared.streams).await?;
+    let _sender = shared.senders.take(format!("{}{}", grant.sandbox, grant.path)).await?;
+    let _place = shared.streams.take(grant.team).await?;
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let incoming = {
         let (sandbox, path, most) = (grant.sandbox.clone(), grant.path.clone(), grant.most);
@@ -148,16 +157,15 @@ pub(crate) fn is_one(path: &str) -> bool {
 const UPLOADS: &str = "/v1/uploads/";
 
 impl Shared {
-    /// Checks that the sandbox is there and that the key which the URL was made with is still good.
-    async fn still_good(&self, grant: &Grant) -> Result<(), ApiError> {
+    /// Checks that the sandbox is there and that the key which the URL was made with is still good; the key.
+    async fn still_good(&self, grant: &Grant) -> Result<ApiKey, ApiError> {
         let now = self.app.ambient.now();
         let look = async |tx: &mut Tx<'_>| {
-            let key = api_keys::get(tx, grant.team, grant.key).await?;
-            if key.is_none_or(|key| key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= now)) {
-                let text = "The API key that this upload URL was made with is no longer valid.";
-                return Err(ApiError::InvalidUploadUrl(text));
-            }
-            live(tx, grant.team, &grant.sandbox, now).await.map(drop)
+            let key = api_keys::get(tx, grant.team, grant.key).await?.filter(|key| key.is_good(now));
+            let text = "The API key that this upload URL was made with is no longer valid.";
+            let key = key.ok_or(ApiError::InvalidUploadUrl(text))?;
+            live(tx, grant.team, &grant.sandbox, now).await?;
+            Ok(key)
         };
         self.app.db.read(look).await
     }

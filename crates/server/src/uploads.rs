@@ -4,7 +4,6 @@
 //! have is read before it is refused; a request that announces its size is refused unread. A file is held in memory until it is written, so only
 //! so many are taken at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,9 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Shared;
 use crate::body::{cut_off, declared_length, is_json, media_type};
 use crate::connections::TooSlow;
 use crate::errors::ApiError;
@@ -29,10 +26,8 @@ const FORM_EXTRA: usize = 64 * 1024;
 pub(crate) const BODY_MAX: usize = FILE_MAX + FORM_EXTRA;
 /// The longest path in a form, in bytes.
 const PATH_MAX: usize = 16 * 1024;
-/// Uploads read or written at once: with [`BODY_MAX`], what they may take of the memory.
+/// Uploads read or written at once: with [`BODY_MAX`], what they may take of the memory. How they are shared out is in `places.rs`.
 pub(crate) const PLACES: usize = 32;
-/// How long an upload waits for its turn before its client is asked to come back.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one may take to arrive: a stalled client gives its place back. Far below the time that an expired sandbox is left alone, so that no file
 /// is written into one that is gone.
 const LONGEST: Duration = Duration::from_mins(2);
@@ -93,7 +88,13 @@ impl Upload {
                     ));
                 }
             } else if field.name() == Some("path") {
-                let text = String::from_utf8(read_field(field, PATH_MAX).await?);
+                let text = read_field(field, PATH_MAX).await.map_err(|error| match error {
+                    ApiError::PayloadTooLarge(_) => {
+                        ApiError::InvalidRequest(format!("path: longer than {PATH_MAX} bytes"))
+                    }
+                    error => error,
+                })?;
+                let text = String::from_utf8(text);
                 let text = text.map_err(|_| ApiError::InvalidRequest("path: is not UTF-8".into()))?;
                 if path.replace(text).is_some() {
                     return Err(ApiError::InvalidRequest("path: given twice, expected once".into()));
@@ -112,13 +113,6 @@ impl Upload {
     }
 }
 
-impl Shared {
-    /// Waits for the right to hold a file in memory. Nothing of the request is read meanwhile.
-    pub(crate) async fn upload_place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        place(&self.uploads).await
-    }
-}
-
 /// How long the body of a request may take to arrive: what is no JSON is a file.
 pub(crate) fn longest(path: &str, headers: &HeaderMap, limits: &Limits) -> Duration {
     if upload_urls::is_one(path) {
@@ -128,12 +122,6 @@ pub(crate) fn longest(path: &str, headers: &HeaderMap, limits: &Limits) -> Durat
     } else {
         LONGEST
     }
-}
-
-/// Waits for one of so many places.
-pub(crate) async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
-    let place = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned()).await;
-    place.map_err(|_late| ApiError::Busy)?.map_err(|_closed| ApiError::NotReady)
 }
 
 /// Some clients send the whole path on their own disk: only its last name counts here.

@@ -1,8 +1,8 @@
 //! The stream of a connection, with an eye on the clock: between hyper, which knows what the bytes mean, and the socket.
 //!
 //! It keeps three times that hyper has no timer for: how long the next request may take to come, how long its head may take to be complete, how
-//! long a client may leave an answer lying. There is one timer a connection, and it is moved only if it would come too late: a busy connection
-//! never touches it. And what hyper says by itself, an empty answer to what is no HTTP, is put into the words of the API.
+//! long a client may leave an answer lying. There is one timer a connection, and it is moved only if it would come too late, or has come too soon: a
+//! busy connection moves it once in the time that it may be idle. And what hyper says by itself, an empty answer to what is no HTTP, is put into the words of the API.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -242,6 +242,10 @@ impl AsyncWrite for Guarded {
             this.phase.set(IDLE);
             this.idle_until = Instant::now() + this.limits().keep_alive;
             (this.head_until, this.line_ended) = (None, false);
+            // Hyper waited for the next request before it wrote this answer, and may not ask again.
+            if this.is_over(this.idle_until, cx) {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }

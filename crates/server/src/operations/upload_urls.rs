@@ -37,7 +37,7 @@ fn sent(id: &'static str) -> Operation {
     Operation::of::<UploadedFile>(id, Chapter::Sandboxes, "Send a file to an upload URL", TEXT)
         .takes_bytes()
         .ours()
-        .fails(&[400, 403, 404, 413, 500, 503])
+        .fails(&[400, 403, 404, 413, 429, 500, 503])
         .example(
             "",
             "date,amount\n2026-12-01,12.00\n",

@@ -53,6 +53,13 @@ async fn a_body_is_json_by_its_header() {
     }
     let bare = request("POST", "/v1/agents", KEY).body(Body::from(r#"{"name":"A"}"#)).expect("a request");
     house.send(bare).await.refusal(415, "unsupported_media_type");
+    for kind in ["application/json; charset=utf-16", "application/json;x=y; charset=\"iso-8859-1\""] {
+        let told = house.post_bytes(KEY, "/v1/agents", kind, r#"{"name":"A"}"#).await;
+        assert!(told.refusal(415, "unsupported_media_type").contains("UTF-8"));
+    }
+    let packed = request("POST", "/v1/agents", KEY).header("content-type", "application/json");
+    let packed = packed.header("content-encoding", "gzip").body(Body::from("\u{1f}")).expect("a request");
+    assert!(house.send(packed).await.refusal(415, "unsupported_media_type").contains("Content-Encoding"));
     for kind in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.errand+json"] {
         house.post_bytes(KEY, "/v1/agents", kind, r#"{"name":"A"}"#).await.success(201);
     }

@@ -63,6 +63,20 @@ async fn a_request_that_is_sent_again_is_answered_the_same_and_done_once() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_body_is_the_same_however_its_ids_are_spelled_and_another_with_one() {
+    let house = House::new().await;
+    let run = house.run().await;
+    let stop = format!("/v1/runs/{run}/stop");
+    let first = once(&house, "k", &stop, &json!({})).await;
+    first.success(200);
+    assert!(is_replay(&once(&house, "k", &stop, &json!({})).await));
+    let spelled = format!("/v1/runs/{}/stop", run.to_uppercase().replace('0', "%30"));
+    let again = once(&house, "k", &spelled, &json!({})).await;
+    assert_eq!((is_replay(&again), &again.body), (true, &first.body));
+    once(&house, "k", &stop, &json!({"now": true})).await.refusal(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
 async fn a_refused_request_may_be_mended_under_its_key() {
     let house = House::new().await;
     once(&house, "k", "/v1/agents", &json!({"name": ""})).await.refusal(400, "invalid_request");

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
+use domain::Ambient;
+use domain::api_keys::ApiKey;
 use domain::runs::{Event, Status};
 use futures_util::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::house::{House, KEY, NOBODY, request};
+use crate::house::{House, KEY, NOBODY, OTHER_KEY, config, request, text};
 
 /// A stream as a client reads it.
 struct Client {
@@ -18,7 +20,11 @@ struct Client {
 
 impl Client {
     async fn open(house: &House, run: &str, last: Option<u64>) -> Self {
-        let mut request = request("GET", &format!("/v1/runs/{run}/events"), KEY);
+        Self::open_as(KEY, house, run, last).await
+    }
+
+    async fn open_as(key: &str, house: &House, run: &str, last: Option<u64>) -> Self {
+        let mut request = request("GET", &format!("/v1/runs/{run}/events"), key);
         if let Some(last) = last {
             request = request.header("last-event-id", last.to_string());
         }
@@ -106,6 +112,43 @@ async fn nothing_is_lost_between_reading_and_waiting() {
     house.step(&mut claimed, vec![Event::Completed { result: None }], Status::Completed).await;
     let seen = reading.await.expect("a reader");
     assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (3..=203).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_stream_ends_within_a_second_with_its_key() {
+    let house = House::new().await;
+    let run = house.run().await;
+    let mut claimed = house.claim().await;
+    house.step(&mut claimed, (0..150).map(noted).collect(), Status::Running).await;
+    // One that waits for news, and one with a backlog that it is slow to take.
+    let (mut waiting, mut slow) = (Client::open(&house, &run, Some(152)).await, Client::open(&house, &run, None).await);
+    slow.next().await.expect("the first entry");
+    let revoked = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        house.revoke(house.team, KEY).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        biased;
+        event = waiting.next() => assert!(event.is_none(), "an event that nobody wrote"),
+        () = revoked => panic!("the key was revoked a second ago"),
+    }
+    // What was read before is not given away later, either.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(slow.next().await.is_none(), "a second after the key was revoked");
+
+    // The other team's, with an end.
+    let agent = json!({"name": "B", "build": {"name": "b", "config": config("Go.")}});
+    let agent = house.post_as(OTHER_KEY, "/v1/agents", agent).await.success(201);
+    let run = house.post_as(OTHER_KEY, "/v1/runs", json!({"agent_id": agent["agent"]["id"]})).await.success(201);
+    let (team, end) = (house.team_of(OTHER_KEY).await, house.ambient.now().plus_ms(60_000));
+    let key = ApiKey { team, expires_at: Some(end), ..house.new_key("dv_a_key_with_an_end") };
+    house.add_key(key).await;
+    let mut brief = Client::open_as("dv_a_key_with_an_end", &house, &text(&run["run"]["id"]), None).await;
+    brief.next().await.expect("the first entry");
+    house.ambient.advance_ms(60_000);
+    let ended = tokio::time::timeout(Duration::from_secs(1), brief.next()).await;
+    assert!(matches!(ended, Ok(None)), "the key has ended a second ago");
 }
 
 #[tokio::test]

@@ -106,6 +106,9 @@ async fn names_and_sizes_that_are_refused() {
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\nx\r\n--b--\r\n";
     let sent: Value = house.post_bytes(KEY, "/v1/files", "multipart/form-data; boundary=b", form).await.success(201);
     assert_eq!(sent["file"]["name"], "a.csv");
+    let long = format!("--b\r\nContent-Disposition: form-data; name=\"path\"\r\n\r\n{}\r\n{form}", "p".repeat(17_000));
+    let told = house.post_bytes(KEY, "/v1/files", "multipart/form-data; boundary=b", long).await;
+    assert!(told.refusal(400, "invalid_request").starts_with("path: "));
 }
 
 /// From now on the files of a team may have so many bytes.

@@ -163,6 +163,13 @@ impl House {
         self.folder.path().join("sandboxes")
     }
 
+    /// Whose key it is.
+    pub(crate) async fn team_of(&self, key: &str) -> TeamId {
+        let hash = api_keys::hash(key);
+        let found = self.app.db.read::<_, StoreError, _>(async |tx| storage::api_keys::find(tx, hash).await);
+        found.await.expect("a read").expect("the key").team
+    }
+
     /// Revokes the key of a team.
     pub(crate) async fn revoke(&self, team: TeamId, key: &str) {
         let (hash, now) = (api_keys::hash(key), self.ambient.now());

@@ -8,7 +8,7 @@ use domain::sandboxes::{FILE_MAX, LIFETIME_MS};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::house::{Answer, House, KEY, request, text};
+use crate::house::{Answer, House, KEY, OTHER_KEY, request, text};
 
 async fn sandbox(house: &House) -> String {
     let made = house.post("/v1/sandboxes", json!({})).await.success(201);
@@ -156,7 +156,7 @@ async fn so_many_uploads_are_taken_at_once_and_the_next_is_asked_to_come_back() 
     let house = Arc::new(House::new().await);
     let path = format!("{}?path=a.csv", sandbox(&house).await);
     let begun = Arc::new(Semaphore::new(0));
-    let uploads: Vec<_> = (0..32)
+    let uploads: Vec<_> = (0..16)
         .map(|_| {
             let (house, path, begun) = (Arc::clone(&house), path.clone(), Arc::clone(&begun));
             tokio::spawn(async move {
@@ -168,11 +168,15 @@ async fn so_many_uploads_are_taken_at_once_and_the_next_is_asked_to_come_back() 
             })
         })
         .collect();
-    drop(begun.acquire_many(32).await.expect("all are being read"));
+    drop(begun.acquire_many(16).await.expect("all are being read"));
 
     let refused = house.post_bytes(KEY, &path, "text/csv", "a").await;
     refused.refusal(503, "unavailable");
     assert_eq!(refused.header("retry-after"), Some("1"));
+    // The other half is for other teams.
+    let theirs = house.post_as(OTHER_KEY, "/v1/sandboxes", json!({})).await.success(201);
+    let theirs = format!("/v1/sandboxes/{}/files?path=a.csv", text(&theirs["sandbox_id"]));
+    house.post_bytes(OTHER_KEY, &theirs, "text/csv", "a").await.success(201);
 
     // One that gives up makes room for the next.
     let waiting = house.post_bytes(KEY, &path, "text/csv", "a");

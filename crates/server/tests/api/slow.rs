@@ -63,6 +63,28 @@ async fn an_idle_connection_is_closed_without_a_word_and_a_busy_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_connection_is_idle_for_so_long_whatever_its_last_request_took() {
+    let open = Open::quick().await;
+    let mut client = open.connect().await;
+    // Longer at work than a head may take, at which time the timer of the connection is over for the first time.
+    client.say(post("/v1/agents", "content-length: 2012\r\n") + &" ".repeat(2_000) + "{\"name\"").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.say(":").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.say("\"A\"}").await;
+    assert!(client.answer().await.starts_with("HTTP/1.1 201"));
+    assert_eq!(within(500, 4_000, client.rest()).await, "");
+
+    // Less than a head may take.
+    let brief = Limits { keep_alive: Duration::from_millis(400), head: Duration::from_secs(10), ..quick() };
+    let open = Open::with(brief, None).await;
+    let mut client = open.connect().await;
+    client.say(get("/v1/agents", "")).await;
+    assert!(client.answer().await.starts_with("HTTP/1.1 200"));
+    assert_eq!(within(300, 3_000, client.rest()).await, "");
+}
+
+#[tokio::test]
 async fn a_body_that_stops_or_drips_is_given_up() {
     let open = Open::quick().await;
     let mut silent = open.connect().await;

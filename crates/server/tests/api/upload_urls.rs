@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use storage::StoreError;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::house::{Answer, House, KEY, OTHER_KEY, request, text};
 
@@ -245,28 +246,65 @@ async fn one_that_stalls_is_cut_off() {
     assert_eq!((listed(&house, &place).await, waiting(&house)), (json!([]), 0));
 }
 
+/// Sends as many files that never end, and waits until each is being read.
+async fn never_ending(house: &Arc<House>, urls: impl Iterator<Item = String>) -> Vec<JoinHandle<Answer>> {
+    let begun = Arc::new(Semaphore::new(0));
+    let send = |url: String| {
+        let (house, begun) = (Arc::clone(house), Arc::clone(&begun));
+        tokio::spawn(async move {
+            let silent = stream::once(async move {
+                begun.add_permits(1);
+                std::future::pending::<Result<Vec<u8>, std::io::Error>>().await
+            });
+            put(&house, &url, Body::from_stream(silent)).await
+        })
+    };
+    let sending: Vec<_> = urls.map(send).collect();
+    let all = u32::try_from(sending.len()).expect("a few");
+    drop(begun.acquire_many(all).await.expect("all are being read"));
+    sending
+}
+
 #[tokio::test]
 async fn so_many_at_once_and_the_next_is_asked_to_come_back() {
     let house = Arc::new(House::new().await);
     let place = sandbox(&house).await;
     let asked = url(&house, &place, "/workspace/a").await;
-    let begun = Arc::new(Semaphore::new(0));
-    let sending: Vec<_> = (0..64)
-        .map(|_| {
-            let (house, asked, begun) = (Arc::clone(&house), asked.clone(), Arc::clone(&begun));
-            tokio::spawn(async move {
-                let silent = stream::once(async move {
-                    begun.add_permits(1);
-                    std::future::pending::<Result<Vec<u8>, std::io::Error>>().await
-                });
-                put(&house, &asked, Body::from_stream(silent)).await
-            })
-        })
-        .collect();
-    drop(begun.acquire_many(64).await.expect("all are being read"));
+    // By one URL four, ...
+    let one = never_ending(&house, std::iter::repeat_n(asked.clone(), 4)).await;
     put(&house, &asked, "x").await.refusal(503, "unavailable");
+    // ... by all of a team's together half of what there is, ...
+    let mut others = Vec::new();
+    for number in 0..28 {
+        others.push(url(&house, &place, &format!("/workspace/{number}")).await);
+    }
+    let sending = never_ending(&house, others.into_iter()).await;
+    let last = url(&house, &place, "/workspace/last").await;
+    put(&house, &last, "x").await.refusal(503, "unavailable");
     sending[0].abort();
+    put(&house, &last, "x").await.success(200);
+    // ... which leaves those of others in peace.
+    let theirs = house.post_as(OTHER_KEY, "/v1/sandboxes", json!({})).await.success(201);
+    let theirs = format!("/v1/sandboxes/{}/upload-urls", text(&theirs["sandbox_id"]));
+    let theirs = house.post_as(OTHER_KEY, &theirs, json!({"path": "/workspace/a"})).await.success(200);
+    put(&house, &text(&theirs["upload_url"]), "x").await.success(200);
+    one[0].abort();
     put(&house, &asked, "x").await.success(200);
+}
+
+#[tokio::test]
+async fn what_comes_by_it_is_a_request_of_its_key() {
+    let mut house = House::new().await;
+    house.restart(|app| app.requests_per_minute = 4);
+    let place = sandbox(&house).await;
+    let asked = url(&house, &place, "/workspace/a").await;
+    for _ in 0..2 {
+        put(&house, &asked, "x").await.success(200);
+    }
+    let told = put(&house, &asked, "x").await;
+    told.refusal(429, "rate_limited");
+    assert!(told.header("retry-after").is_some());
+    house.get("/v1/agents").await.refusal(429, "rate_limited");
 }
 
 #[tokio::test]

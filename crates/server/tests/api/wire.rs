@@ -94,6 +94,8 @@ async fn the_length_of_a_body_is_said_once() {
         "transfer-encoding: identity\r\n",
         "transfer-encoding: chunked, gzip\r\n",
         "transfer-encoding: xchunked\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
     ] {
         let answer = open.told(post("/v1/agents", more) + body + &smuggled).await;
         is_refusal(&answer, 400, "invalid_request");
@@ -160,13 +162,23 @@ async fn nothing_depends_on_the_host() {
     let key = format!("authorization: Bearer {KEY}\r\nconnection: close\r\n");
     for (line, host) in [
         ("/v1/agents", "host: evil.example\r\n"),
-        ("/v1/agents", ""),
-        ("/v1/agents", "host: a\r\nhost: b\r\n"),
         ("http://evil.example/v1/agents", "host: h\r\n"),
         ("https://evil.example:1/v1/agents?", "host: h\r\nx-forwarded-host: x\r\nforwarded: host=y;proto=http\r\n"),
     ] {
         let answer = open.told(format!("GET {line} HTTP/1.1\r\n{host}{key}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("evil"), "{line}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_is_said_once() {
+    let open = Open::quick().await;
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    for host in ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n"] {
+        // What follows on the connection may belong to somebody else.
+        let answer = open.told(format!("GET /v1/agents HTTP/1.1\r\n{host}{key}\r\n") + &get("/v1/agents", "")).await;
+        is_refusal(&answer, 400, "invalid_request");
+        assert!(answer.contains("Host"), "{answer}");
     }
 }
 
