@@ -185,6 +185,11 @@ impl Server {
         assert!(clean("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());
         self.child.wait().unwrap()
     }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
 }
 
 impl Drop for Server {

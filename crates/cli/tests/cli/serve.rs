@@ -1,6 +1,7 @@
 //! `errand serve`: starting, refusing to start, stopping.
 
 use std::fs::{File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -239,6 +240,28 @@ fn sigterm_ends_it_in_good_order() {
     assert_eq!(server.terminate().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(15));
     assert!(!data.join("errand.db-wal").exists(), "the database was closed");
+}
+
+#[test]
+fn two_signals_at_once_are_one_telling_and_a_later_one_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    // Something that it waits for, in its good order.
+    let mut slow = std::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!(
+        "POST /v1/agents HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n"
+    );
+    slow.write_all(format!("{head}content-length: 100\r\n\r\n{{").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = server.pid().to_string();
+    let tell = || assert!(clean("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let both = format!("kill -TERM {pid}; kill -INT {pid}; sleep 0.05; kill -TERM {pid}");
+    assert!(clean("sh").args(["-c", &both]).status().unwrap().success());
+    std::thread::sleep(Duration::from_secs(1));
+    tell();
+    let start = Instant::now();
+    assert_eq!(server.ended().code(), Some(1), "it was still waiting, and was told a second time");
+    assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 /// A certificate for this machine that is signed by itself, in place of what was there.
