@@ -1,6 +1,7 @@
 //! Several nodes on one database: whether they share the work without loss.
 //!
-//! What bounds a node here is its `concurrency`, never the processors: see `docs/bench.md` for what that does and does not show.
+//! What bounds a node in the rows that are compared is its `concurrency`, never the processors: see `docs/bench.md` for what that does and does not
+//! show. The last two rows have the usual concurrency, and no bound.
 
 use std::time::{Duration, Instant};
 
@@ -32,11 +33,16 @@ const TIMES: f64 = 2.0;
 /// The rows of this part.
 pub(super) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let on = Backend::postgres(&plan.dir, &[])?;
-    let one = runs(plan, &on, 1).await?;
-    report.add(row(1, &one));
-    let all = runs(plan, &on, NODES).await?;
-    report.add(row(NODES, &all));
+    let one = runs(plan, &on, 1, CONCURRENCY).await?;
+    report.add(row(1, CONCURRENCY, &one));
+    let all = runs(plan, &on, NODES, CONCURRENCY).await?;
+    report.add(row(NODES, CONCURRENCY, &all));
     report.add(Row::new(format!("{NODES} nodes against one"), all.rate / one.rate, "times").at_least(TIMES));
+    let usual = u32::try_from(engine::Settings::default().concurrency)?;
+    for nodes in [1, NODES] {
+        let shared = runs(plan, &on, nodes, usual).await?;
+        report.add(row(nodes, usual, &shared));
+    }
     Ok(())
 }
 
@@ -50,12 +56,12 @@ struct Shared {
 }
 
 /// Whole runs on so many nodes, started through all of them alike.
-async fn runs(plan: &Plan, on: &Backend, nodes: u32) -> anyhow::Result<Shared> {
+async fn runs(plan: &Plan, on: &Backend, nodes: u32, concurrency: u32) -> anyhow::Result<Shared> {
     let place = on.place(&plan.dir)?;
     let seeded = seed::fill(&place.store, 1).await?;
     let mut children = Vec::new();
     for _ in 0..nodes {
-        children.push(Child::errand(&place, Script::Answers(THINKS), usize::try_from(CONCURRENCY)?)?);
+        children.push(Child::errand(&place, Script::Answers(THINKS), usize::try_from(concurrency)?)?);
     }
     let db = place.store.open().await?;
     let post = async |each: u32| {
@@ -93,9 +99,9 @@ async fn runs(plan: &Plan, on: &Backend, nodes: u32) -> anyhow::Result<Shared> {
     })
 }
 
-fn row(nodes: u32, shared: &Shared) -> Row {
+fn row(nodes: u32, concurrency: u32, shared: &Shared) -> Row {
     let plural = if nodes == 1 { "" } else { "s" };
-    let most = f64::from(nodes) * f64::from(CONCURRENCY) / THINKS.as_secs_f64();
+    let most = f64::from(nodes) * f64::from(concurrency) / THINKS.as_secs_f64();
     let also = vec![
         ("most_per_s", most),
         ("fewest_turns", shared.turns.0.into()),
@@ -103,6 +109,6 @@ fn row(nodes: u32, shared: &Shared) -> Row {
         ("nodes_cpu_s", shared.cpu.0),
         ("database_cpu_s", shared.cpu.1),
     ];
-    Row::new(format!("whole runs on {nodes} node{plural}, {CONCURRENCY} at once each"), shared.rate, "runs/s")
+    Row::new(format!("whole runs on {nodes} node{plural}, {concurrency} at once each"), shared.rate, "runs/s")
         .also(also)
 }
