@@ -38,8 +38,8 @@ impl Places {
     /// Waits for a place for this team.
     pub(crate) async fn take(&self, team: TeamId) -> Result<Place, ApiError> {
         patiently(async {
-            let _share = acquire(self.teams.of(team)).await?;
-            Ok(Place { _share, _all: acquire(Arc::clone(&self.all)).await? })
+            let share = acquire(self.teams.of(team)).await?;
+            Ok(Place { _share: share, _all: acquire(Arc::clone(&self.all)).await? })
         })
         .await
     }
