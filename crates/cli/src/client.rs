@@ -64,6 +64,20 @@ impl Api {
         self.text(self.request(Method::POST, path, &[])?.json(body)).await
     }
 
+    /// `POST` of a body, done once however often it is sent with this `Idempotency-Key`.
+    pub(crate) async fn post_once(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.request(Method::POST, path, &[])?.json(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.text(request).await
+    }
+
     /// `POST` without a body.
     pub(crate) async fn post_nothing(&self, path: &[&str]) -> anyhow::Result<Answer> {
         self.text(self.request(Method::POST, path, &[])?).await
@@ -131,6 +145,10 @@ impl Api {
         }
         let status = response.status();
         if status.is_success() {
+            // What the server took, but has something to say about.
+            for warning in response.headers().get_all("x-errand-warning") {
+                eprintln!("errand: warning: {}", paint::line(&String::from_utf8_lossy(warning.as_bytes()), 1000));
+            }
             return Ok(response);
         }
         let body = response.text().await.unwrap_or_default();

@@ -41,7 +41,7 @@ enum Action {
         #[arg(long, default_value_t = Scopes::ALL)]
         scopes: Scopes,
         /// After which time it is refused, such as 90d [default: never]
-        #[arg(long, value_name = "SPAN")]
+        #[arg(long, value_name = "SPAN", value_parser = Span::lasting)]
         expires_in: Option<Span>,
         /// Requests a minute, 0 for any number [default: what the server's settings say]
         #[arg(long)]
@@ -56,6 +56,9 @@ enum Action {
         /// How long the old one is taken beside the new one.
         #[arg(long, value_name = "SPAN", default_value = "24h")]
         grace: Span,
+        /// After which time the new one is refused [default: when the old one would have been]
+        #[arg(long, value_name = "SPAN", value_parser = Span::lasting)]
+        expires_in: Option<Span>,
     },
     /// Refuses a key from now on.
     Revoke {
@@ -81,7 +84,9 @@ impl Keys {
                     Ok(once(&key, secret, json))
                 }
                 Action::List => list(db, team, json).await,
-                Action::Rotate { id, grace } => rotate(db, team, id, grace, json).await,
+                Action::Rotate { id, grace, expires_in } => {
+                    rotate(db, team, Renewal { id, grace, expires_in }, json).await
+                }
                 Action::Revoke { id } => revoke(db, team, id, json).await,
             }
         })
@@ -151,26 +156,51 @@ async fn list(db: &Db, team: TeamId, as_json: bool) -> anyhow::Result<String> {
     let rows = keys.into_iter().map(|key| {
         let scopes = key.scopes.to_string();
         let (created, used) = (key.created_at.to_string(), time(key.last_used_at));
-        [key.id.to_string(), key.name, scopes, created, used, time(key.expires_at), time(key.revoked_at)]
+        let rate = match key.requests_per_minute {
+            None => "-".to_owned(),
+            Some(0) => "any".to_owned(),
+            Some(rate) => rate.to_string(),
+        };
+        [key.id.to_string(), key.name, scopes, rate, created, used, time(key.expires_at), time(key.revoked_at)]
     });
-    Ok(table::rows(["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES", "REVOKED"], rows))
+    Ok(table::rows(["ID", "NAME", "SCOPES", "A MINUTE", "CREATED", "LAST USED", "EXPIRES", "REVOKED"], rows))
 }
 
-async fn rotate(db: &Db, team: TeamId, id: ApiKeyId, grace: Span, as_json: bool) -> anyhow::Result<String> {
-    let old = db.read(async |tx| storage::api_keys::get(tx, team, id).await).await?;
-    let old = old.filter(|old| old.revoked_at.is_none()).ok_or_else(|| no_such(id))?;
-    let (secret, mut key) = fresh(team, old.name);
-    (key.scopes, key.requests_per_minute) = (old.scopes, old.requests_per_minute);
-    let (new, end) = (key.clone(), key.created_at.plus_ms(grace.0));
-    db.write(async move |tx| {
-        storage::api_keys::end(tx, team, id, end).await?;
+/// Which key is to have a successor, and how.
+struct Renewal {
+    id: ApiKeyId,
+    grace: Span,
+    expires_in: Option<Span>,
+}
+
+async fn rotate(db: &Db, team: TeamId, renewal: Renewal, as_json: bool) -> anyhow::Result<String> {
+    let Renewal { id, grace, expires_in } = renewal;
+    let (secret, blank) = fresh(team, String::new());
+    let (now, expires) = (blank.created_at, expires_in.map(|Span(ms)| blank.created_at.plus_ms(ms)));
+    let renewed = db.write(async move |tx| {
+        let old = storage::api_keys::get(tx, team, id).await?;
+        let Some(old) = old.filter(|old| old.is_good(now)) else { return Ok::<_, StoreError>(None) };
+        storage::api_keys::end(tx, team, id, now.plus_ms(grace.0)).await?;
         let ended = storage::api_keys::get(tx, team, id).await?;
-        add(tx, &new).await?;
-        wire::note(tx, team, new.created_at, "key.end", id, ended.as_ref().map(document)).await
-    })
-    .await?;
+        let key = ApiKey {
+            name: old.name,
+            scopes: old.scopes,
+            requests_per_minute: old.requests_per_minute,
+            expires_at: expires.or(old.expires_at),
+            ..blank.clone()
+        };
+        add(tx, &key).await?;
+        wire::note(tx, team, now, "key.end", id, ended.as_ref().map(document)).await?;
+        Ok(Some((key, ended.and_then(|ended| ended.expires_at))))
+    });
+    let (key, old_ends) = renewed.await?.ok_or_else(|| no_such(id))?;
     let told = once(&key, secret, as_json);
-    Ok(if as_json { told } else { format!("{told}The old one is refused from {end} on.\n") })
+    let until = |end: Option<Timestamp>| end.map_or_else(|| "never".to_owned(), |end| format!("from {end} on"));
+    Ok(if as_json {
+        told
+    } else {
+        format!("{told}It is refused {}, the old one {}.\n", until(key.expires_at), until(old_ends))
+    })
 }
 
 async fn revoke(db: &Db, team: TeamId, id: ApiKeyId, as_json: bool) -> anyhow::Result<String> {
@@ -194,5 +224,5 @@ async fn revoke(db: &Db, team: TeamId, id: ApiKeyId, as_json: bool) -> anyhow::R
 }
 
 fn no_such(id: ApiKeyId) -> Failure {
-    Failure::NotFound(format!("no valid key {id}; `errand keys list` shows them"))
+    Failure::NotFound(format!("no valid key {id}; `errand keys list` shows which are there and which are over"))
 }

@@ -54,6 +54,12 @@ pub(crate) enum Action {
         /// A sandbox with its files.
         #[arg(long)]
         sandbox: Option<String>,
+        /// Where webhooks about it go.
+        #[arg(long, value_name = "URL")]
+        webhook_url: Option<String>,
+        /// Started once, however often this is sent with the same key within 24 hours.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
         /// Show what it does until it ends; exit code 1 unless it completes. With --json one event a line.
         #[arg(long)]
         follow: bool,
@@ -115,9 +121,9 @@ impl Action {
                 output.print(&api.get(&["runs"], &query).await?, |found: RunPage| list(found, &page))?;
             }
             Self::Get { run, output } => output.print(&api.get(&["runs", &run], &[]).await?, detail)?,
-            Self::Start { agent, message, sandbox, follow, output } => {
-                let body = CreateRun { agent_id: agent, message, sandbox_id: sandbox, webhook_url: None };
-                let started = api.post(&["runs"], &body).await?;
+            Self::Start { agent, message, sandbox, webhook_url, idempotency_key, follow, output } => {
+                let body = CreateRun { agent_id: agent, message, sandbox_id: sandbox, webhook_url };
+                let started = api.post_once(&["runs"], &body, idempotency_key.as_deref()).await?;
                 if follow {
                     return follow_to_the_end(api, &started.read::<RunAnswer>()?.run.id, output).await;
                 }

@@ -6,6 +6,16 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) u64);
 
+impl Span {
+    /// Reads one that is longer than nothing.
+    pub(crate) fn lasting(text: &str) -> Result<Self, &'static str> {
+        match text.parse()? {
+            Self(0) => Err("expected more than no time at all"),
+            span => Ok(span),
+        }
+    }
+}
+
 impl FromStr for Span {
     type Err = &'static str;
 

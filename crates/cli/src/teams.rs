@@ -51,6 +51,10 @@ impl Teams {
 
 async fn create(db: &Db, name: String, as_json: bool) -> anyhow::Result<String> {
     anyhow::ensure!(!name.trim().is_empty() && name.chars().count() <= 200, "a team's name has 1 to 200 characters");
+    anyhow::ensure!(
+        name.parse::<TeamId>().is_err(),
+        "{name} looks like a team's id, and --team takes both: choose another name"
+    );
     let ambient = SystemAmbient::new();
     let now = ambient.now();
     let team = Team { id: TeamId(ambient.id(now)), name, created_at: now, file_bytes: 0 };

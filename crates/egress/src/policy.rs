@@ -54,10 +54,16 @@ impl Policy {
     /// [client](crate::client::Client) looks again each time that it is used.
     ///
     /// # Errors
-    /// [`Error::Url`].
+    /// [`Error::Url`], and [`Error::Blocked`] for an address in place of a name.
     pub fn check(&self, text: &str) -> Result<Url, Error> {
         let url = urls::parse(text)?;
-        self.target(&url)?;
+        let target = self.target(&url)?;
+        let address = match target.host {
+            Host::Domain(_) => return Ok(url),
+            Host::Ipv4(address) => IpAddr::V4(address),
+            Host::Ipv6(address) => IpAddr::V6(address),
+        };
+        self.vet(&target, &[address]).map_err(|why| Error::Blocked { place: urls::place(&url), why })?;
         Ok(url)
     }
 

@@ -65,4 +65,5 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(4, "secrets", "0004_secrets"),
     step!(5, "quota", "0005_quota"),
     step!(6, "outbox", "0006_outbox"),
+    step!(7, "lines", "0007_lines"),
 ];

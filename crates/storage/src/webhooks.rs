@@ -14,16 +14,22 @@ use crate::db::{Row, Sql, StoreError, Tx, params};
 use crate::journal;
 use crate::work::{FAR_MS, millis};
 
-const ORIGINS: &str = "WITH RECURSIVE line (origin) AS (SELECT min(origin) FROM outbox WHERE state = 'due' UNION ALL \
-    SELECT (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.origin > line.origin) FROM line WHERE line.origin IS NOT NULL) \
-    SELECT line.origin FROM line WHERE line.origin IS NOT NULL AND EXISTS \
-    (SELECT 1 FROM outbox o WHERE o.state = 'due' AND o.origin = line.origin AND o.due_at <= errand_now()) LIMIT 1000";
+const LINES: &str = "WITH RECURSIVE team (id) AS (SELECT min(team_id) FROM outbox WHERE state = 'due' UNION ALL \
+    SELECT (SELECT min(o.team_id) FROM outbox o WHERE o.state = 'due' AND o.team_id > team.id) FROM team WHERE team.id IS NOT NULL), \
+    line (team, origin) AS (SELECT team.id, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = team.id) \
+    FROM team WHERE team.id IS NOT NULL UNION ALL \
+    SELECT line.team, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin > line.origin) \
+    FROM line WHERE line.origin IS NOT NULL), \
+    due (team, origin, at) AS (SELECT line.team, line.origin, \
+    (SELECT min(o.due_at) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin = line.origin) \
+    FROM line WHERE line.origin IS NOT NULL) \
+    SELECT due.team, due.origin FROM due WHERE due.at <= errand_now() ORDER BY due.at, due.team, due.origin LIMIT $1";
 macro_rules! claim {
     ($before:literal, $after:literal) => {
         concat!(
             "UPDATE outbox SET claim = $1, due_at = errand_now() + $2, tries = tries + 1 WHERE id ",
             $before,
-            "SELECT id FROM outbox WHERE state = 'due' AND origin = $3 AND due_at <= errand_now() ORDER BY due_at, id LIMIT $4",
+            "SELECT id FROM outbox WHERE state = 'due' AND team_id = $3 AND origin = $4 AND due_at <= errand_now() ORDER BY due_at, id LIMIT $5",
             $after,
             " RETURNING id, team_id, run_id, seq, event, at, tries, body"
         )
@@ -60,12 +66,14 @@ const ROTATE: &str =
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
-    ORIGINS, FREE_ALL, FAR, BRING_NEAR, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY, SWEEP,
+    LINES, FREE_ALL, FAR, BRING_NEAR, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY, SWEEP,
     SECRETS, ROTATE,
 ];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM];
 
+/// Lines that are looked at together.
+const LINES_MAX: u32 = 1_000;
 /// How long settled rows are kept for whoever looks into them, in milliseconds.
 pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
@@ -132,20 +140,31 @@ pub enum Then {
     Gone,
 }
 
-/// Where something is due to at this moment, a thousand at most. For all teams: only for whoever delivers.
-pub async fn origins(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
-    tx.rows(ORIGINS, &[]).await?.iter().map(|row| row.text(0)).collect()
+/// What waits for one another: all that a team has for one origin (scheme, host and port).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// Whose runs it is about.
+    pub team: TeamId,
+    /// Where to.
+    pub origin: String,
 }
 
-/// Claims up to `most` rows that are due to an origin, for `lease_ms`.
+/// Lines in which something is due at this moment, a thousand at most, first the one in which it has been due the longest. For all teams: only for
+/// whoever delivers.
+pub async fn lines(tx: &mut Tx<'_>) -> Result<Vec<Line>, StoreError> {
+    let rows = tx.rows(LINES, &params![LINES_MAX]).await?;
+    rows.iter().map(|row| Ok(Line { team: TeamId(row.uuid(0)?), origin: row.text(1)? })).collect()
+}
+
+/// Claims up to `most` rows that are due in a line, for `lease_ms`.
 pub async fn claim(
     tx: &mut Tx<'_>,
     token: Uuid,
     lease_ms: u64,
-    origin: &str,
+    line: &Line,
     most: u32,
 ) -> Result<Vec<Due>, StoreError> {
-    let rows = tx.rows(CLAIM, &params![token, millis(lease_ms), origin, most]).await?;
+    let rows = tx.rows(CLAIM, &params![token, millis(lease_ms), line.team, &line.origin, most]).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
         all.push(due(tx, &row, token).await?);

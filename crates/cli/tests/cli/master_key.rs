@@ -237,6 +237,8 @@ async fn what_an_older_version_kept_in_clear_is_sealed_and_gone_from_the_file() 
     let canary = r#"{"crm":{"origin":"https://crm.example","headers":{"Authorization":"Bearer canary-in-clear"}}}"#;
     let undo = async move |tx: &mut Tx<'_>| {
         for sql in [
+            "DROP INDEX outbox_due",
+            "CREATE INDEX outbox_due ON outbox (origin, due_at) WHERE state = 'due'",
             "DROP TABLE data_keys",
             "DROP INDEX builds_in_clear",
             "ALTER TABLE builds DROP COLUMN sealed",

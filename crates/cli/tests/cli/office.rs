@@ -64,6 +64,30 @@ fn a_key_is_renewed_without_a_gap() {
     assert!(refusal(&data, &["keys", "rotate", new["id"].as_str().unwrap()]).contains("no valid key"));
 }
 
+#[test]
+fn a_renewed_key_ends_with_the_old_one_unless_told_otherwise_and_a_key_that_is_over_has_no_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let _server = Server::start(&data);
+    let create = ["keys", "create", "--expires-in", "2s", "--requests-per-minute", "7"];
+    let old = json(&data, &create);
+    let id = old["id"].as_str().unwrap();
+    let new = json(&data, &["keys", "rotate", id]);
+    assert_eq!((&new["expires_at"], &new["requests_per_minute"]), (&old["expires_at"], &7.into()));
+    let kept = json(&data, &["keys", "list"])["keys"].as_array().unwrap().iter().find(|key| key["id"] == id).cloned();
+    assert_eq!(kept.unwrap()["expires_at"], old["expires_at"], "no grace beyond its end");
+    let longer = json(&data, &["keys", "rotate", id, "--expires-in", "1h"]);
+    assert!(longer["expires_at"].as_str() > old["expires_at"].as_str());
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(refusal(&data, &["keys", "rotate", id]).contains("no valid key"));
+    for command in [["keys", "create"].as_slice(), &["keys", "rotate", id]] {
+        assert!(refusal(&data, &[command, &["--expires-in", "0s"]].concat()).contains("no time at all"));
+    }
+    let (_, listed, _) = run(&data, &["keys", "list"]);
+    assert!(listed.contains("A MINUTE") && listed.contains("  7  "), "{listed}");
+    assert!(refusal(&data, &["teams", "create", id]).contains("looks like"));
+}
+
 #[tokio::test]
 async fn whoever_edits_the_log_is_found() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use storage::{StoreError, Tx, webhooks};
 use testkit::hook::{Conduct, Hook, Received};
 use uuid::Uuid;
 
-use crate::house::{House, OTHER_KEY, text};
+use crate::house::{House, OTHER_KEY, config, text};
 
 const SERVER_KEY: [u8; 32] = [9; 32];
 
@@ -213,6 +213,19 @@ async fn what_may_never_be_called_is_said_at_once_and_given_up() {
     house.app.bell.ring_outbox();
     let dead = until_dead(&house, 1).await;
     assert!(dead[0].outcome.starts_with("invalid_url: "), "{dead:?}");
+    // Addresses in place of names, however they are written. Those that the operator opened are no such.
+    for (number, host) in
+        (2..).zip(["10.0.0.1", "[::ffff:10.0.0.1]", "169.254.169.254", "0xa000001", "[::1]", "1.1.1.1"])
+    {
+        let url = format!("https://{host}/hook");
+        let started = house.post("/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+        assert!(started.header("x-errand-warning").is_some_and(|text| text.contains("blocked")), "{host}");
+        let mut claimed = house.claim().await;
+        house.step(&mut claimed, vec![Event::Completed { result: None }], Status::Completed).await;
+        house.app.bell.ring_outbox();
+        let dead = until_dead(&house, number).await;
+        assert!(dead[0].outcome.starts_with("blocked_address: ") && dead[0].tries == 1, "{dead:?}");
+    }
     delivering.drain(Duration::from_secs(5)).await;
 }
 
@@ -247,6 +260,49 @@ async fn one_that_hangs_holds_up_only_itself() {
     hook.until("/19", 1).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(hanging.received().len() <= 4, "connections to one origin");
+    drop(delivering);
+}
+
+/// A run of the other team, failed at once.
+async fn failed_other(house: &House, agent: &str, url: &str) {
+    let started = house.post_as(OTHER_KEY, "/v1/runs", json!({"agent_id": agent, "webhook_url": url})).await;
+    started.success(201);
+    let mut claimed = house.claim().await;
+    let cause = Cause { code: "c".into(), message: "m".into() };
+    house.step(&mut claimed, vec![Event::Failed { cause }], Status::Failed).await;
+    house.app.bell.ring_outbox();
+}
+
+#[tokio::test]
+async fn a_team_whose_receivers_hang_holds_up_no_other() {
+    let house = House::new().await;
+    let agent = json!({"name": "B", "build": {"name": "b", "config": config("Go.")}});
+    let agent = text(&house.post_as(OTHER_KEY, "/v1/agents", agent).await.success(201)["agent"]["id"]);
+    let delivering = deliver(&house);
+    // At the same origin as the other's: somebody who takes hooks for many.
+    let shared = Hook::start(|path, _| if path == "/theirs" { Conduct::Ok } else { Conduct::Hang }).expect("a hook");
+    for _ in 0..10 {
+        failed(&house, &shared.url("/ours")).await;
+    }
+    shared.until("/ours", 4).await;
+    let began = std::time::Instant::now();
+    failed_other(&house, &agent, &shared.url("/theirs")).await;
+    shared.until("/theirs", 1).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // At more origins than there are places for one team.
+    let hanging: Vec<_> = (0..70).map(|_| Hook::start(|_, _| Conduct::Hang).expect("a hook")).collect();
+    for hook in &hanging {
+        failed(&house, &hook.url("/")).await;
+    }
+    let taken = async || hanging.iter().map(|hook| hook.received().len()).sum::<usize>();
+    while taken().await < 60 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = std::time::Instant::now();
+    failed_other(&house, &agent, &shared.url("/theirs")).await;
+    shared.until("/theirs", 2).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(taken().await, 60, "and four to the first: a quarter of all places");
     drop(delivering);
 }
 
