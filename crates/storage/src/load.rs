@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::db::{StoreError, Tx, params};
+use crate::webhooks::of_lines;
 use crate::work::JOURNAL;
 
 const WORK: &str = "SELECT count(*), count(claim) FROM work";
@@ -14,10 +15,8 @@ const OLDEST: &str = "SELECT COALESCE(errand_now() - min(due_at), 0) FROM work W
 // An open question is what a run waits for, and there is an index of them.
 const WAITING: &str = "SELECT count(*) FROM human_requests WHERE closed_at IS NULL";
 // From one receiver to the next along the index, as those who deliver do: it does not matter how much each is to be told.
-const OUTBOX: &str = "WITH RECURSIVE line (origin) AS (SELECT min(origin) FROM outbox WHERE state = 'due' UNION ALL \
-    SELECT (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.origin > line.origin) FROM line WHERE line.origin IS NOT NULL) \
-    SELECT COALESCE(errand_now() - min(oldest.due_at), 0) FROM (SELECT \
-    (SELECT min(o.due_at) FROM outbox o WHERE o.state = 'due' AND o.origin = line.origin) AS due_at FROM line LIMIT 1000) oldest";
+const OUTBOX: &str =
+    of_lines!("SELECT COALESCE(errand_now() - min(oldest.at), 0) FROM (SELECT at FROM due LIMIT 1000) oldest");
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[WORK, OLDEST, WAITING, OUTBOX];

@@ -14,16 +14,28 @@ use crate::db::{Row, Sql, StoreError, Tx, params};
 use crate::journal;
 use crate::work::{FAR_MS, millis};
 
-const LINES: &str = "WITH RECURSIVE team (id) AS (SELECT min(team_id) FROM outbox WHERE state = 'due' UNION ALL \
-    SELECT (SELECT min(o.team_id) FROM outbox o WHERE o.state = 'due' AND o.team_id > team.id) FROM team WHERE team.id IS NOT NULL), \
-    line (team, origin) AS (SELECT team.id, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = team.id) \
-    FROM team WHERE team.id IS NOT NULL UNION ALL \
-    SELECT line.team, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin > line.origin) \
-    FROM line WHERE line.origin IS NOT NULL), \
-    due (team, origin, at) AS (SELECT line.team, line.origin, \
-    (SELECT min(o.due_at) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin = line.origin) \
-    FROM line WHERE line.origin IS NOT NULL) \
-    SELECT due.team, due.origin FROM due WHERE due.at <= errand_now() ORDER BY due.at, due.team, due.origin LIMIT $1";
+/// A query of `due`: each line (team, origin) in which something waits, and when the first of it is due. It goes from line to line in the index, however
+/// much stands in them.
+macro_rules! of_lines {
+    ($query:literal) => {
+        concat!(
+            "WITH RECURSIVE team (id) AS (SELECT min(team_id) FROM outbox WHERE state = 'due' UNION ALL ",
+            "SELECT (SELECT min(o.team_id) FROM outbox o WHERE o.state = 'due' AND o.team_id > team.id) FROM team WHERE team.id IS NOT NULL), ",
+            "line (team, origin) AS (SELECT team.id, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = team.id) ",
+            "FROM team WHERE team.id IS NOT NULL UNION ALL ",
+            "SELECT line.team, (SELECT min(o.origin) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin > line.origin) ",
+            "FROM line WHERE line.origin IS NOT NULL), ",
+            "due (team, origin, at) AS (SELECT line.team, line.origin, ",
+            "(SELECT min(o.due_at) FROM outbox o WHERE o.state = 'due' AND o.team_id = line.team AND o.origin = line.origin) ",
+            "FROM line WHERE line.origin IS NOT NULL) ",
+            $query
+        )
+    };
+}
+pub(crate) use of_lines;
+
+const LINES: &str =
+    of_lines!("SELECT team, origin FROM due WHERE at <= errand_now() ORDER BY at, team, origin LIMIT $1");
 macro_rules! claim {
     ($before:literal, $after:literal) => {
         concat!(

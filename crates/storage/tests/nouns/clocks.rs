@@ -40,9 +40,10 @@ async fn webhooks_that_are_due_in_a_week_are_found_and_brought_near(engine: Engi
     let mut end = step(&claimed, end, Status::Completed, Then::Release, at(30));
     end.webhook = true;
     house.commit(end).await.unwrap();
+    let line = outbox::Line { team: house.team, origin: "https://hook.example".into() };
     let due = async |token| {
-        let claim =
-            async move |tx: &mut storage::Tx<'_>| outbox::claim(tx, token, 1_000, "https://hook.example", 10).await;
+        let line = line.clone();
+        let claim = async move |tx: &mut storage::Tx<'_>| outbox::claim(tx, token, 1_000, &line, 10).await;
         house.db.write(claim).await.unwrap()
     };
     let far = async || house.db.read_slow(async |tx| outbox::far(tx).await).await.unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::runs::{Event, Status};
 use storage::load::{Load, load};
 use storage::runs::Then;
+use storage::webhooks;
 
 use crate::house::{Engine, House, at, request, step};
 
@@ -86,6 +87,46 @@ async fn webhooks_lag_as_long_as_the_one_that_is_due_longest(engine: Engine) {
     assert_eq!(look(&house, 1_600).await.webhook_lag, Duration::from_millis(600));
 }
 both!(webhooks_lag_as_long_as_the_one_that_is_due_longest);
+
+async fn lines_are_of_a_team_and_an_origin_and_the_longest_due_comes_first(engine: Engine) {
+    let house = House::new(engine).await;
+    house.at(at(0)).await;
+    let runs = [(house.team, house.run(house.team).await.id), (house.strangers, house.run(house.strangers).await.id)];
+    let due = "INSERT INTO outbox (team_id, run_id, seq, event, at, origin, due_at, state) \
+        VALUES ($1, $2, $3, 'run_failed', 0, $4, $5, $6)";
+    for (seq, (whose, origin, due_at, state)) in (1_i64..).zip([
+        (0, "https://b", 3_000, "due"),
+        (0, "https://b", 9_000, "due"),
+        (0, "https://a", 9_000, "due"),
+        (0, "https://c", 0, "dead"),
+        (1, "https://b", 2_000, "due"),
+        (1, "https://a", 4_000, "due"),
+    ]) {
+        let (team, run) = runs[whose];
+        let values = [
+            team.0.to_string().into(),
+            run.0.to_string().into(),
+            seq.into(),
+            origin.to_owned().into(),
+            at(due_at).0.into(),
+            state.to_owned().into(),
+        ];
+        house.db.write::<_, storage::StoreError, _>(async move |tx| tx.exec(due, &values).await).await.unwrap();
+    }
+    let line = |whose: usize, origin: &str| webhooks::Line { team: runs[whose].0, origin: origin.to_owned() };
+    let lines = async || house.db.read(async |tx| webhooks::lines(tx).await).await.unwrap();
+    house.at(at(1_999)).await;
+    assert_eq!(lines().await, []);
+    house.at(at(4_000)).await;
+    assert_eq!(lines().await, [line(1, "https://b"), line(0, "https://b"), line(1, "https://a")]);
+    // What is claimed is no longer due, and a claim takes nothing of another line.
+    let (token, own) = (house.id(), line(0, "https://b"));
+    let claim = async move |tx: &mut storage::Tx<'_>| webhooks::claim(tx, token, 1_000, &own, 10).await;
+    let claimed = house.db.write(claim).await.unwrap();
+    assert_eq!(claimed.iter().map(|due| (due.team, due.seq)).collect::<Vec<_>>(), [(house.team, 1)]);
+    assert_eq!(lines().await, [line(1, "https://b"), line(1, "https://a")]);
+}
+both!(lines_are_of_a_team_and_an_origin_and_the_longest_due_comes_first);
 
 async fn only_the_first_worker_of_a_run_is_told_since_when_it_waits(engine: Engine) {
     let house = House::new(engine).await;
