@@ -77,8 +77,14 @@ async fn read(bytes: &[u8]) -> Outcome {
     workspace.write(&SandboxPath::parse_file("in.pdf").unwrap(), bytes).unwrap();
     let tools = Toolbox::new(workspace, PdfReader::new(std::env::current_exe().unwrap()));
     let Value::Object(arguments) = json!({"path": "in.pdf"}) else { unreachable!("an object") };
-    let call =
-        ToolCall { id: "c".into(), key: uuid::Uuid::nil(), name: "read_file".into(), arguments, replay: Replay::Safe };
+    let call = ToolCall {
+        id: "c".into(),
+        key: uuid::Uuid::nil(),
+        name: "read_file".into(),
+        arguments,
+        replay: Replay::Safe,
+        target: None,
+    };
     tokio::time::timeout(Duration::from_mins(1), tools.call(&call)).await.unwrap()
 }
 

@@ -36,7 +36,7 @@ impl Desk {
     async fn call(&self, name: &str, arguments: Value) -> Outcome {
         let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
         let (id, key, name) = ("c1".into(), Uuid::nil(), name.to_owned());
-        self.tools.call(&ToolCall { id, key, replay: replay(&name), name, arguments }).await
+        self.tools.call(&ToolCall { id, key, replay: replay(&name), name, arguments, target: None }).await
     }
 
     async fn ok(&self, name: &str, arguments: Value) -> Value {
@@ -221,7 +221,14 @@ fn the_schema_of_ask_person_is_what_the_domain_reads() {
     let question = &spec.parameters["properties"]["questions"]["items"];
     assert_eq!(names(&question["properties"]), names(&everything["questions"][0]));
     let Value::Object(arguments) = everything else { panic!("an object") };
-    let call = ToolCall { id: "c".into(), key: Uuid::nil(), name: spec.name.into(), arguments, replay: Replay::Safe };
+    let call = ToolCall {
+        id: "c".into(),
+        key: Uuid::nil(),
+        name: spec.name.into(),
+        arguments,
+        replay: Replay::Safe,
+        target: None,
+    };
     assert_eq!(domain::human_requests::HumanRequest::from_call(&call).unwrap().questions.len(), 1);
 }
 

@@ -151,6 +151,7 @@ fn reply(ambient: &SystemAmbient, at: Timestamp, asks: bool) -> Reply {
             .into_iter()
             .collect(),
         replay: Replay::Never,
+        target: None,
     };
     let calls = asks.then(question).into_iter().collect();
     Reply { text: said.text, calls, stop: said.stop, model: said.model, usage: said.usage, carry: None }

@@ -144,7 +144,7 @@ mod tests {
         };
         let kind = if questions.is_empty() { Kind::Approval } else { Kind::Question };
         let questions = questions.iter().map(question).collect();
-        HumanRequest { id: Uuid::nil(), kind, title: "t".into(), description: None, questions }
+        HumanRequest { questions, ..HumanRequest::new(Uuid::nil(), kind, "t") }
     }
 
     fn answers(pairs: &[(&str, &str)]) -> Respond {

@@ -200,7 +200,14 @@ mod tests {
 
     fn call(name: &str, arguments: Value) -> ToolCall {
         let Value::Object(arguments) = arguments else { panic!("an object") };
-        ToolCall { id: "c".into(), key: Uuid::from_u128(7), name: name.into(), arguments, replay: Replay::Safe }
+        ToolCall {
+            id: "c".into(),
+            key: Uuid::from_u128(7),
+            name: name.into(),
+            arguments,
+            replay: Replay::Safe,
+            target: None,
+        }
     }
 
     fn done(value: Value) -> Event {

@@ -4,13 +4,16 @@
 //! Whether an answer still comes in time is for [`Stage::found`] to say.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::Timestamp;
 use crate::runs::{Event, Status};
-use crate::turns::ToolCall;
+use crate::tools::hides;
+use crate::turns::{Target, ToolCall};
 
 /// The tool through which a model asks a person.
 pub const ASK_PERSON: &str = "ask_person";
@@ -30,6 +33,22 @@ pub struct HumanRequest {
     /// The questions; empty for an approval.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// The call that is made if it is approved; the description shows the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Proposed>,
+    /// When it counts as denied if nobody has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A tool call that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// Of which server and tool, and of which definition of it.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Exactly what is sent.
+    pub arguments: Map<String, Value>,
 }
 
 /// What kind of answer a request wants.
@@ -76,8 +95,23 @@ pub struct Choice {
 pub enum Response {
     /// The decision on an approval.
     Approved(bool),
+    /// Yes to the call, with these arguments in place of those that were shown.
+    Edited(Map<String, Value>),
+    /// Nobody decided in time, which is a no.
+    Expired,
     /// Answers by question text.
     Answers(BTreeMap<String, String>),
+}
+
+/// An answer as it was sent, before anything is known to fit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// The decision on an approval.
+    pub approved: Option<bool>,
+    /// With a yes to a call: what is sent in place of the arguments shown.
+    pub arguments: Option<&'a Map<String, Value>>,
+    /// The answers to questions.
+    pub answers: Option<&'a Map<String, Value>>,
 }
 
 /// How far a request is.
@@ -110,6 +144,8 @@ impl Response {
         match self {
             Self::Approved(true) => "approved".into(),
             Self::Approved(false) => "denied".into(),
+            Self::Edited(arguments) => format!("approved with other arguments: {}", shown(&json!(arguments))),
+            Self::Expired => "expired".into(),
             Self::Answers(answers) => json!(answers).to_string(),
         }
     }
@@ -118,6 +154,8 @@ impl Response {
     pub fn for_model(&self) -> Value {
         match self {
             Self::Approved(yes) => json!({ "approved": yes }),
+            Self::Edited(arguments) => json!({ "approved": true, "arguments": arguments }),
+            Self::Expired => json!({ "approved": false, "expired": true }),
             Self::Answers(answers) => json!({ "answers": answers }),
         }
     }
@@ -158,20 +196,52 @@ impl HumanRequest {
         if texts.len() != questions.len() || texts.contains("") {
             return Err(format!("{ASK_PERSON}: each question needs a text of its own, since answers are keyed by it"));
         }
-        Ok(Self { id: call.key, kind: asked.kind, title: asked.title, description: asked.description, questions })
+        Ok(Self { questions, description: asked.description, ..Self::new(call.key, asked.kind, asked.title) })
     }
 
-    /// Reads an answer: `approved` for an approval, `answers` for questions, keyed by question text, header or 0-based index.
+    /// A request with a title alone.
+    pub fn new(id: Uuid, kind: Kind, title: impl Into<String>) -> Self {
+        Self { id, kind, title: title.into(), description: None, questions: vec![], call: None, expires_at: None }
+    }
+
+    /// Asks whether a call of a server's tool may be made. All of its words are the server's own, none the model's, and what they show is exactly
+    /// what runs. `because` says why a person is asked who otherwise would not be, or once more.
+    pub(crate) fn for_call(call: &ToolCall, target: &Target, because: Option<&str>, expires_at: Timestamp) -> Self {
+        let Target { server, tool, definition, approval: _ } = target;
+        let because = because.map_or_else(String::new, |because| format!("{because}\n\n"));
+        let arguments = shown(&json!(call.arguments));
+        let description = format!(
+            "{because}Server: {server}\nTool: {tool}\nDefinition: sha256:{definition}\nArguments, exactly as they are sent:\n{arguments}"
+        );
+        Self {
+            description: Some(description),
+            call: Some(Proposed { target: target.clone(), arguments: call.arguments.clone() }),
+            expires_at: Some(expires_at),
+            ..Self::new(call.key, Kind::Approval, format!("Call the tool {tool} of {server}?"))
+        }
+    }
+
+    /// Reads an answer: `approved` for an approval, with `arguments` where it is about a call; `answers` for questions, keyed by question text, header
+    /// or 0-based index.
     ///
     /// # Errors
     /// A sentence for the person: what is missing, or which key fits no question.
-    pub fn accept(&self, approved: Option<bool>, answers: Option<&Map<String, Value>>) -> Result<Response, String> {
-        match (self.kind, approved, answers) {
-            (Kind::Approval, Some(yes), None) => Ok(Response::Approved(yes)),
+    pub fn accept(&self, answer: Answer<'_>) -> Result<Response, String> {
+        let Answer { approved, arguments, answers } = answer;
+        match (self.kind, approved, arguments, answers) {
+            (Kind::Approval, Some(true), Some(arguments), None) if self.call.is_some() => {
+                Ok(Response::Edited(arguments.clone()))
+            }
+            (Kind::Approval, Some(yes), None, None) => Ok(Response::Approved(yes)),
+            (Kind::Approval, _, Some(_), None) if self.call.is_none() => {
+                Err("/arguments: this request is not about a call of a tool, so there are no arguments to change"
+                    .into())
+            }
+            (Kind::Approval, _, Some(_), None) => Err("/arguments: they go with {\"approved\": true} only".into()),
             (Kind::Approval, ..) => {
                 Err("this request is an approval: send {\"approved\": true} or {\"approved\": false}".into())
             }
-            (Kind::Question, None, Some(answers)) => self.accept_answers(answers),
+            (Kind::Question, None, None, Some(answers)) => self.accept_answers(answers),
             (Kind::Question, ..) => {
                 Err(format!("this request asks a question: send {{\"answers\": {{…}}}} with {}", self.keys()))
             }
@@ -209,6 +279,23 @@ impl HumanRequest {
     }
 }
 
+/// JSON for a person who decides on it: whole, one value a line, and nothing in it that hides, so that what is read is what is sent.
+fn shown(value: &Value) -> String {
+    let mut text = String::new();
+    for letter in format!("{value:#}").chars() {
+        if letter != '\n' && hides(letter) {
+            let mut units = [0; 2];
+            for unit in letter.encode_utf16(&mut units) {
+                // Of JSON as well: whoever copies it has the same value.
+                let _whole = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +309,7 @@ mod tests {
             name: ASK_PERSON.into(),
             arguments,
             replay: Replay::Safe,
+            target: None,
         })
     }
 
@@ -236,20 +324,23 @@ mod tests {
             {"question": "Who signs?"}]}))
         .unwrap();
         for given in [json!({"Which total?": "A", "Who signs?": "Ann"}), json!({"total": "A", "1": "Ann"})] {
-            let accepted = request.accept(None, Some(&answers(&given))).unwrap();
+            let accepted = request.accept(Answer { answers: Some(&answers(&given)), ..Answer::default() }).unwrap();
             assert_eq!(accepted.text(), r#"{"Which total?":"A","Who signs?":"Ann"}"#);
         }
         for wrong in [json!({}), json!({"total": "A"}), json!({"total": "A", "0": "B", "1": "C"}), json!({"7": "A"})] {
-            assert!(request.accept(None, Some(&answers(&wrong))).is_err(), "{wrong}");
+            assert!(
+                request.accept(Answer { answers: Some(&answers(&wrong)), ..Answer::default() }).is_err(),
+                "{wrong}"
+            );
         }
-        assert!(request.accept(Some(true), None).is_err());
+        assert!(request.accept(Answer { approved: Some(true), ..Answer::default() }).is_err());
     }
 
     #[test]
     fn an_approval_wants_yes_or_no() {
         let request = asked(json!({"kind": "approval", "title": "Pay 10?"})).unwrap();
-        assert_eq!(request.accept(Some(false), None).unwrap().text(), "denied");
-        assert!(request.accept(None, None).is_err());
+        assert_eq!(request.accept(Answer { approved: Some(false), ..Answer::default() }).unwrap().text(), "denied");
+        assert!(request.accept(Answer::default()).is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod runs;
 pub mod sandboxes;
 pub mod shape;
 pub mod time;
+pub mod tools;
 pub mod turns;
 pub mod uploads;
 pub mod webhooks;

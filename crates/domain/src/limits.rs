@@ -26,6 +26,8 @@ pub struct Limits {
     pub model_tries: u32,
     /// How often a model may be asked again for an answer in the form the Build demands.
     pub repairs: u32,
+    /// Milliseconds that a tool call waits for a person's approval. Longer, and it counts as denied.
+    pub approval_ms: u64,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             tool_ms: 5 * 60 * 1000,
             model_tries: 8,
             repairs: 2,
+            approval_ms: 7 * 24 * 60 * 60 * 1000,
         }
     }
 }

@@ -11,7 +11,7 @@ mod event;
 mod tests;
 pub mod transcript;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 pub use apply::PAUSE_MAX_MS;
 pub use event::{Cause, Entry, Event, ModelFailure, Said};
@@ -96,6 +96,8 @@ pub struct Run {
     /// Messages that came while tools were running: the model hears them with its next turn.
     heard: Vec<String>,
     people: Vec<String>,
+    /// Changed definitions of tools that a person has accepted for this run.
+    accepted: BTreeSet<String>,
     noted: bool,
     /// Model turns since the beginning; numbers the next one.
     turns: u32,
@@ -136,9 +138,10 @@ enum Phase {
     Resting { turn: u32, tries: u32, until: Timestamp },
     /// The model gave its last answer; the run completes unless somebody has written meanwhile.
     Answered,
-    /// A reply's tool calls are worked off, one after the other. `current` has its intent in the journal once `begun`.
+    /// A reply's tool calls are worked off, one after the other. `current` has its intent in the journal once `begun`; before that a person is asked,
+    /// if it says so.
     Acting { current: ToolCall, begun: bool, queue: VecDeque<ToolCall> },
-    /// A person was asked by the call `current`.
+    /// A person was asked: by the call `current`, or about it, if it must be approved.
     Asking { current: ToolCall, request: HumanRequest, queue: VecDeque<ToolCall> },
     /// Over, unless a message resumes it.
     Ended(Status),
@@ -191,6 +194,7 @@ impl Run {
             lines: Vec::new(),
             heard: Vec::new(),
             people: Vec::new(),
+            accepted: BTreeSet::new(),
             noted: false,
             turns: 0,
             used: Used::default(),
@@ -281,6 +285,11 @@ impl Run {
     /// What people said and answered, oldest first.
     pub fn people(&self) -> &[String] {
         &self.people
+    }
+
+    /// Whether a person has accepted a definition of a tool that is not the pinned one.
+    pub fn accepts(&self, definition: &str) -> bool {
+        self.accepted.contains(definition)
     }
 
     /// The round that it is in, or that has just ended.

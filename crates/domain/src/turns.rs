@@ -98,6 +98,30 @@ pub struct ToolCall {
     pub arguments: Map<String, Value>,
     /// What may be done with it after a crash.
     pub replay: Replay,
+    /// The tool of an MCP server that it is for; `None`: a tool that every Job has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+}
+
+/// A tool of an MCP server, as it was defined when the model was offered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The `server_label` of the Build's config.
+    pub server: String,
+    /// The tool's name on that server.
+    pub tool: String,
+    /// [`crate::tools::Definition::hash`] of what the call was made for.
+    pub definition: String,
+    /// A person must approve the call before it is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval: bool,
+}
+
+impl ToolCall {
+    /// Whether a person must approve it before it is made.
+    pub fn needs_approval(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.approval)
+    }
 }
 
 /// Whether a call that was in flight when the server died may be made again. Decided by the tool, stored with the intent.

@@ -92,6 +92,7 @@ impl Ask {
             name: call.name,
             arguments: call.arguments,
             replay: Replay::Safe,
+            target: None,
         });
         let calls: Vec<_> = calls.collect();
         let results = calls.iter().zip(outcomes);

@@ -59,11 +59,6 @@ fn asking(id: Uuid, taken_at: Timestamp) -> HumanRequest {
         have happened all the same: messages sent, records changed, files written. Approve, and it goes on from where it stood then, as after a \
         crash: a tool call that was under way is not made again unless its tool is safe to repeat, and the model is told that its outcome is unknown; \
         but the model does not know of later steps and may take them once more. Deny, and the Job is stopped.";
-    HumanRequest {
-        id,
-        kind: Kind::Approval,
-        title: format!("Restored from a backup of {taken_at}: continue?"),
-        description: Some(description.to_owned()),
-        questions: vec![],
-    }
+    let title = format!("Restored from a backup of {taken_at}: continue?");
+    HumanRequest { description: Some(description.to_owned()), ..HumanRequest::new(id, Kind::Approval, title) }
 }

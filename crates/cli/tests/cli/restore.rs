@@ -224,6 +224,7 @@ async fn in_the_middle_of_an_edit(data: &Path) -> RunId {
         name: "edit_file".into(),
         arguments: arguments.as_object().unwrap().clone(),
         replay: Replay::Never,
+        target: None,
     };
     let reply = Turn {
         text: String::new(),

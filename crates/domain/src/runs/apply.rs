@@ -52,6 +52,7 @@ impl Run {
                 self.turn_failed(at, *turn, failure, *spread_permille)
             }
             Event::ToolStarted { call } => self.tool_started(call),
+            Event::ToolChanged { definition, difference, .. } => self.tool_changed(at, definition, difference),
             Event::ToolFinished { outcome, .. } => self.tool_finished(at, outcome.clone()),
             Event::PersonAsked { request } => self.asked(at, request),
             Event::PersonAnswered { response, .. } => self.answered(at, response),
@@ -76,10 +77,17 @@ impl Run {
                 matches!(&self.phase, Phase::Thinking { turn: due, .. } if due == turn)
             }
             Event::ToolStarted { call } => {
-                matches!(&self.phase, Phase::Acting { current, begun: false, .. } if current == call)
+                matches!(&self.phase, Phase::Acting { current, begun: false, .. } if current == call && !call.needs_approval())
+            }
+            Event::ToolChanged { key, .. } => {
+                self.in_flight() == Some(*key)
+                    && matches!(&self.phase, Phase::Acting { current, .. } if current.target.is_some())
             }
             Event::ToolFinished { key, .. } => self.in_flight() == Some(*key),
-            Event::PersonAsked { request } => self.in_flight() == Some(request.id),
+            Event::PersonAsked { request } => match &self.phase {
+                Phase::Acting { current, begun, .. } => current.key == request.id && *begun != current.needs_approval(),
+                _ => false,
+            },
             Event::PersonAnswered { request_id, .. } => {
                 matches!(&self.phase, Phase::Asking { request, .. } if request.id == *request_id)
             }
@@ -124,9 +132,7 @@ impl Run {
                 Replay::Safe => vec![Effect::CallTool(current.clone())],
                 Replay::Never => finished(current, Outcome::Unknown),
             },
-            Phase::Acting { current, begun: false, .. } => {
-                vec![Effect::Then(Event::ToolStarted { call: current.clone() })]
-            }
+            Phase::Acting { current, begun: false, .. } => self.intend(at, current, None),
             Phase::Asking { .. } | Phase::Ended(_) => vec![Effect::Wait],
         }
     }
@@ -174,7 +180,13 @@ impl Run {
     fn within_limits(&self, at: Timestamp, effects: Effects) -> Effects {
         let (limits, used) = (&self.rules.limits, &self.used);
         let calls_model = effects.iter().any(|effect| matches!(effect, Effect::CallModel { .. }));
-        let starts_call = effects.iter().any(|effect| matches!(effect, Effect::Then(Event::ToolStarted { .. })));
+        // Nobody is asked about a call that could not be made.
+        let asks = matches!(&self.phase, Phase::Acting { begun: false, .. });
+        let starts_call = effects.iter().any(|effect| match effect {
+            Effect::Then(Event::ToolStarted { .. }) => true,
+            Effect::Then(Event::PersonAsked { .. }) => asks,
+            _ => false,
+        });
         let goes_on = calls_model
             || starts_call
             || effects

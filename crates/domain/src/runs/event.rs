@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::human_requests::{HumanRequest, Response};
+#[cfg(doc)]
+use crate::turns::Target;
 use crate::turns::{Outcome, Reply, ToolCall};
 
 /// One line of a run's journal.
@@ -62,6 +64,15 @@ pub enum Event {
         /// The call.
         call: ToolCall,
     },
+    /// It was not made: its server defines the tool otherwise than the call's [`Target`] says. A person decides.
+    ToolChanged {
+        /// [`ToolCall::key`].
+        key: Uuid,
+        /// [`crate::tools::Definition::hash`] of what the server says now.
+        definition: String,
+        /// What is different, for the person.
+        difference: String,
+    },
     /// What came of it.
     ToolFinished {
         /// [`ToolCall::key`].
@@ -116,6 +127,7 @@ impl Event {
             Self::Replied { .. } => "replied",
             Self::TurnFailed { .. } => "turn_failed",
             Self::ToolStarted { .. } => "tool_started",
+            Self::ToolChanged { .. } => "tool_changed",
             Self::ToolFinished { .. } => "tool_finished",
             Self::PersonAsked { .. } => "person_asked",
             Self::PersonAnswered { .. } => "person_answered",
@@ -127,7 +139,7 @@ impl Event {
     }
 
     /// The names of all events that this version has.
-    pub const KINDS: [&str; 14] = [
+    pub const KINDS: [&str; 15] = [
         "created",
         "claimed",
         "message_received",
@@ -135,6 +147,7 @@ impl Event {
         "replied",
         "turn_failed",
         "tool_started",
+        "tool_changed",
         "tool_finished",
         "person_asked",
         "person_answered",

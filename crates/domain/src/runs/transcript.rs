@@ -69,6 +69,7 @@ pub fn message(run: RunId, entry: &Entry) -> Option<Message> {
             message.call = Some(call.clone());
             (("tool_call", "assistant"), None)
         }
+        Event::ToolChanged { difference, .. } => system(format!("A tool call was not made. {difference}")),
         Event::ToolFinished { key, outcome } => {
             message.result = Some((*key, outcome.clone()));
             (("tool_result", "tool"), None)

@@ -116,7 +116,8 @@ async fn crashed(house: &House, answered: bool) -> domain::RunId {
     let run = house.start(None).await;
     let (now, key, wanted) = (house.now(), house.id(), house.claiming(60_000));
     let arguments = json!({"path": "/workspace/files/a.csv", "content": "changed"}).as_object().unwrap().clone();
-    let call = ToolCall { id: "c1".into(), key, name: "write_file".into(), arguments, replay: Replay::Safe };
+    let call =
+        ToolCall { id: "c1".into(), key, name: "write_file".into(), arguments, replay: Replay::Safe, target: None };
     let reply = Reply {
         text: String::new(),
         calls: vec![call.clone()],

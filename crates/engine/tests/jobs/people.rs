@@ -220,5 +220,5 @@ async fn a_held_run_goes_on_when_a_person_lets_it_and_says_first_what_is_not_ser
 }
 
 fn approval(id: uuid::Uuid) -> HumanRequest {
-    HumanRequest { id, kind: Kind::Approval, title: "Continue?".into(), description: None, questions: vec![] }
+    HumanRequest::new(id, Kind::Approval, "Continue?")
 }

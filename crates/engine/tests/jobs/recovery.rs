@@ -20,7 +20,7 @@ async fn crashed(house: &House, name: &str, replay: Replay, arguments: Value) ->
     let run = house.start(None).await;
     let (now, key, wanted) = (house.now(), house.id(), house.claiming(60_000));
     let arguments = arguments.as_object().unwrap().clone();
-    let call = ToolCall { id: "c1".into(), key, name: name.into(), arguments, replay };
+    let call = ToolCall { id: "c1".into(), key, name: name.into(), arguments, replay, target: None };
     let answer = Reply {
         text: String::new(),
         calls: vec![call.clone()],

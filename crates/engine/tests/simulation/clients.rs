@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use domain::human_requests::{Kind, Stage};
+use domain::human_requests::{Answer, Kind, Stage};
 use domain::runs::{Event, Said};
 use domain::sandboxes::Sandbox;
 use domain::{RunId, TeamId, Timestamp};
@@ -199,7 +199,10 @@ async fn respond(sim: &Arc<Sim>, team: TeamId, run: RunId, id: Uuid) {
         }
         let none = Map::new();
         let answers = (stored.request.kind == Kind::Question).then_some(&none);
-        let response = stored.request.accept(answers.is_none().then_some(yes), answers).unwrap();
+        let response = stored
+            .request
+            .accept(Answer { approved: answers.is_none().then_some(yes), answers, ..Answer::default() })
+            .unwrap();
         if !human_requests::answer(tx, team, run, id, &response.text(), now).await? {
             return Ok(false);
         }

@@ -136,13 +136,7 @@ async fn every_change_leaves_one_row_and_nothing_else_does() {
     let message = house.post(&format!("/v1/runs/{run}/messages"), json!({"message": "Hi"})).await.success(201);
     let mut claimed = house.claim().await;
     let asked = house.ambient.id(house.ambient.now());
-    let request = HumanRequest {
-        id: asked,
-        kind: Kind::Approval,
-        title: "May I?".into(),
-        description: None,
-        questions: Vec::new(),
-    };
+    let request = HumanRequest::new(asked, Kind::Approval, "May I?");
     let events = vec![Event::PersonAsked { request }];
     house.step(&mut claimed, events, Status::Waiting).await;
     let respond = format!("/v1/runs/{run}/human-requests/{asked}/respond");

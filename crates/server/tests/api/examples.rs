@@ -44,11 +44,8 @@ async fn every_example_can_be_copied_and_is_answered_as_shown() {
     let mut claimed = story.house.claim().await;
     let ambient = &story.house.ambient;
     let request = HumanRequest {
-        id: ambient.id(ambient.now()),
-        kind: Kind::Approval,
-        title: "Pay 80 EUR to Acme?".into(),
         description: Some("Invoice 7 is due tomorrow.".into()),
-        questions: vec![],
+        ..HumanRequest::new(ambient.id(ambient.now()), Kind::Approval, "Pay 80 EUR to Acme?")
     };
     story.house.step(&mut claimed, vec![Event::PersonAsked { request }], Status::Waiting).await;
     story.house.give_up_deliveries().await;

@@ -10,13 +10,7 @@ use crate::house::{House, NOBODY};
 const REQUEST: Uuid = Uuid::from_u128(0x0190_a0c5_7e3f_7c1a_9d2b_0000_0000_00ff);
 
 fn approval() -> HumanRequest {
-    HumanRequest {
-        id: REQUEST,
-        kind: Kind::Approval,
-        title: "Pay 80 EUR?".into(),
-        description: None,
-        questions: vec![],
-    }
+    HumanRequest::new(REQUEST, Kind::Approval, "Pay 80 EUR?")
 }
 
 fn questions() -> HumanRequest {
@@ -28,11 +22,9 @@ fn questions() -> HumanRequest {
     };
     let options = vec![Choice { label: "PDF".into(), description: Some("for print".into()) }];
     HumanRequest {
-        id: REQUEST,
-        kind: Kind::Question,
-        title: "Two things".into(),
         description: Some("Before I go on".into()),
         questions: vec![question("Which month?", vec![]), question("Which format?", options)],
+        ..HumanRequest::new(REQUEST, Kind::Question, "Two things")
     }
 }
 

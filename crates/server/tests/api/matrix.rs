@@ -155,8 +155,7 @@ async fn team(house: &House, key: &str) -> Ids {
     let token = text(&url["upload_url"]).rsplit('/').next().expect("a token").to_owned();
     let pushed = house.post_bytes(key, "/v1/files?path=a", "text/csv", "1").await.success(201);
     let id = house.ambient.id(house.ambient.now());
-    let request =
-        HumanRequest { id, kind: Kind::Approval, title: "Go on?".into(), description: None, questions: vec![] };
+    let request = HumanRequest::new(id, Kind::Approval, "Go on?");
     let mut claimed = house.claim().await;
     house.step(&mut claimed, vec![Event::PersonAsked { request }], Status::Waiting).await;
     BTreeMap::from([

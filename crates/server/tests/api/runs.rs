@@ -243,6 +243,7 @@ async fn the_transcript_shows_words_calls_and_results_in_order() {
         name: "read_file".into(),
         arguments: json!({"path": "a.csv"}).as_object().expect("an object").clone(),
         replay: Replay::Safe,
+        target: None,
     };
     let usage = Usage::default();
     let reply =

@@ -83,13 +83,8 @@ async fn what_happens_to_a_run_is_sent_signed() {
     let id = run(&house, &hook.url("/a?token=1")).await;
     let mut claimed = house.claim().await;
     let asked = Uuid::from_u128(7);
-    let request = HumanRequest {
-        id: asked,
-        kind: Kind::Approval,
-        title: "May I?".into(),
-        description: Some("Really?".into()),
-        questions: vec![],
-    };
+    let request =
+        HumanRequest { description: Some("Really?".into()), ..HumanRequest::new(asked, Kind::Approval, "May I?") };
     let at = house.app.ambient.now().to_string();
     house.step(&mut claimed, vec![Event::PersonAsked { request }], Status::Waiting).await;
     house.app.bell.ring_outbox();

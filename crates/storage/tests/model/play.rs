@@ -186,8 +186,7 @@ impl Player<'_> {
         let inbox = if takes { inbox.await.unwrap() } else { vec![] };
         let places = if takes { self.model.runs[run].inbox.iter().map(|(told, _)| *told).collect() } else { vec![] };
         let (ids, mut events): (Vec<i64>, Vec<Event>) = inbox.into_iter().unzip();
-        let request =
-            HumanRequest { id, kind: Kind::Approval, title: "Go on?".into(), description: None, questions: vec![] };
+        let request = HumanRequest::new(id, Kind::Approval, "Go on?");
         let cause = Cause { code: "broken".into(), message: format!("because of {id}") };
         let (event, status) = match step {
             Step::Nothing => (None, Status::Running),

@@ -60,6 +60,7 @@ async fn whatever_has_work_asks_and_has_none_any_more(engine: Engine) {
         name: "edit_file".into(),
         arguments: serde_json::Map::new(),
         replay: Replay::Never,
+        target: None,
     };
     let reply = Reply {
         text: String::new(),

@@ -10,12 +10,41 @@ use crate::human_requests::{ASK_PERSON, HumanRequest, Response};
 use crate::runs::{Effect, Event, FINISH, Phase, Run, Said, Status, Used};
 use crate::turns::{Line, Outcome, ToolCall};
 
+/// What the model is told of a call that was not made.
+const DENIED: &str = "a person denied this call; it was not made. Go on without it, or ask what to do instead";
+const EXPIRED: &str = "nobody approved this call in time; it was not made";
+const WROTE: &str = "a person wrote instead of approving this call; it was not made. Read the message first";
+
 impl Run {
-    /// Turns to the next call: its intent is written first.
-    pub(super) fn begin(&mut self, current: ToolCall, queue: VecDeque<ToolCall>) -> Effects {
-        let started = Event::ToolStarted { call: current.clone() };
+    /// Turns to the next call.
+    pub(super) fn begin(&mut self, at: Timestamp, current: ToolCall, queue: VecDeque<ToolCall>) -> Effects {
+        let effects = self.intend(at, &current, None);
         self.phase = Phase::Acting { current, begun: false, queue };
-        vec![Effect::Then(started)]
+        effects
+    }
+
+    /// What goes before a call: its intent is written, or a person is asked, with a word on why.
+    pub(super) fn intend(&self, at: Timestamp, call: &ToolCall, because: Option<&str>) -> Effects {
+        let event = match &call.target {
+            Some(target) if target.approval => {
+                let expires_at = at.plus_ms(self.rules.limits.approval_ms);
+                Event::PersonAsked { request: HumanRequest::for_call(call, target, because, expires_at) }
+            }
+            _ => Event::ToolStarted { call: call.clone() },
+        };
+        vec![Effect::Then(event)]
+    }
+
+    /// The call was not made, since its tool is another by now: a person looks at what it has become.
+    pub(super) fn tool_changed(&mut self, at: Timestamp, definition: &str, difference: &str) -> Effects {
+        let Phase::Acting { current, begun, .. } = &mut self.phase else { return vec![] };
+        *begun = false;
+        if let Some(target) = &mut current.target {
+            definition.clone_into(&mut target.definition);
+            target.approval = true;
+        }
+        let call = current.clone();
+        self.intend(at, &call, Some(difference))
     }
 
     /// The intent is written; now it may leave, or is answered right here if it is a call to the server itself.
@@ -71,7 +100,24 @@ impl Run {
             return self.released(at, response);
         }
         self.people.push(response.text());
-        self.proceed(at, Outcome::Ok(response.for_model()))
+        let Phase::Asking { current, queue, .. } = &mut self.phase else { return vec![] };
+        let Some(target) = current.target.as_mut().filter(|target| target.approval) else {
+            return self.proceed(at, Outcome::Ok(response.for_model()));
+        };
+        match response {
+            Response::Approved(true) => {}
+            Response::Edited(arguments) => current.arguments.clone_from(arguments),
+            Response::Expired => return self.proceed(at, Outcome::Skipped(EXPIRED.into())),
+            Response::Approved(false) | Response::Answers(_) => {
+                return self.proceed(at, Outcome::Skipped(DENIED.into()));
+            }
+        }
+        // What was asked about is what is begun: the same call, in the same commit.
+        target.approval = false;
+        self.accepted.insert(target.definition.clone());
+        let (current, queue) = (current.clone(), std::mem::take(queue));
+        self.active_since.get_or_insert(at);
+        self.begin(at, current, queue)
     }
 
     /// A person wrote.
@@ -91,6 +137,11 @@ impl Run {
             Phase::Acting { .. } => {
                 self.heard.push(said.text.clone());
                 vec![]
+            }
+            // Words are no approval: the call is not made, and the model hears them.
+            Phase::Asking { current, .. } if current.needs_approval() => {
+                self.heard.push(said.text.clone());
+                self.proceed(at, Outcome::Skipped(WROTE.into()))
             }
             // Whoever writes instead of answering has answered.
             Phase::Asking { .. } => self.proceed(at, Outcome::Ok(serde_json::json!({ "message": said.text }))),
@@ -117,7 +168,7 @@ impl Run {
         self.lines.push(Line::ToolResult { call_id, name, outcome });
         self.active_since.get_or_insert(at);
         match queue.pop_front() {
-            Some(current) => self.begin(current, queue),
+            Some(current) => self.begin(at, current, queue),
             None => self.think(at),
         }
     }

@@ -36,7 +36,7 @@ impl Run {
         let mut queue = VecDeque::from(calls.clone());
         self.lines.push(Line::Assistant { text: reply.text.clone(), calls, carry: reply.carry.clone() });
         if let Some(current) = queue.pop_front() {
-            return self.begin(current, queue);
+            return self.begin(at, current, queue);
         }
         match reply.stop {
             Stop::Refused => fail(
