@@ -189,7 +189,11 @@ fn stories() -> Vec<Story> {
     let hold =
         json!({ "type": "held", "request": { "id": id(16), "kind": "approval", "title": "Restored: continue?" } });
     let answered = |number: u8, response: &Value| json!({ "type": "person_answered", "request_id": id(number), "response": response });
+    let mut pay = call(17, "bank__pay", "never", &json!({ "amount": 10 }));
+    pay["target"] = json!({ "server": "bank", "tool": "pay", "definition": "1".repeat(64), "approval": true });
+    let changed = json!({ "type": "tool_changed", "key": id(17), "definition": "2".repeat(64), "difference": "It says otherwise now." });
     let story = || Teller::new(false);
+    let asked = || story().and([reply(1, "", "done", std::slice::from_ref(&pay))]);
     vec![
         story()
             .and([said(21, "hello"), json!({ "type": "noted", "text": "by the server" })])
@@ -246,5 +250,20 @@ fn stories() -> Vec<Story> {
         Teller::new(true)
             .and([reply(1, "no object", "done", &[]), reply(2, "{\"a\":1}", "done", &[])])
             .told("an object"),
+        asked().told("a call waits for its approval"),
+        asked().and([claimed(1), answered(17, &json!({ "approved": true }))]).told("a call is approved"),
+        asked()
+            .and([
+                claimed(1),
+                answered(17, &json!({ "edited": { "amount": 9 } })),
+                finished(17, &json!({ "ok": "paid" })),
+            ])
+            .told("a call is approved with other arguments"),
+        asked().and([claimed(1), answered(17, &json!({ "approved": false }))]).told("a call is denied"),
+        asked().and([claimed(1), answered(17, &json!("expired"))]).told("nobody approved a call"),
+        asked().and([claimed(1), said(25, "not now")]).told("a message instead of an approval"),
+        asked()
+            .and([claimed(1), answered(17, &json!({ "approved": true })), changed])
+            .told("a tool changed before its call"),
     ]
 }
