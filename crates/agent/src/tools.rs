@@ -107,7 +107,7 @@ fn all(json_object: bool) -> Vec<ToolSpec> {
 }
 
 fn names() -> String {
-    specs(false).iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ")
+    specs(false).iter().map(|spec| &*spec.name).collect::<Vec<_>>().join(", ")
 }
 
 /// Runs file work where it may block.

@@ -7,6 +7,7 @@
 mod check;
 mod files;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) defaults: Defaults,
     /// Section `[egress]`: what users' URLs may reach beside what is public.
     pub(crate) egress: egress::Allow,
+    /// Sections `[mcp.NAME]`: servers that the operator knows.
+    pub(crate) mcp: BTreeMap<String, mcp::Known>,
     /// Section `[log]`.
     pub(crate) log: logs::Settings,
     /// Where metrics are served, if anywhere.
@@ -128,6 +131,7 @@ struct File {
     sandboxes: SandboxesPart,
     browsing: BrowsingPart,
     egress: EgressPart,
+    mcp: BTreeMap<String, mcp::Known>,
     log: logs::Settings,
     metrics: MetricsPart,
     traces: traces::Part,
@@ -314,6 +318,7 @@ impl Config {
             },
             defaults: Defaults::new(&browsing.provider, &browsing.model)
                 .map_err(|flaw| anyhow::anyhow!("{name}: browsing: {flaw}"))?,
+            mcp: check::mcp(file.mcp, name)?,
             egress: check::egress(&file.egress.allow, env("ERRAND_EGRESS_ALLOW").as_deref(), name)?,
             log: file.log,
             metrics: env("ERRAND_METRICS_LISTEN").or(file.metrics.listen),

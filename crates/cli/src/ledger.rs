@@ -30,7 +30,11 @@ impl MoreTools for Ledger {
     fn specs(&self) -> Vec<ToolSpec> {
         let parameters =
             json!({ "type": "object", "properties": { "line": { "type": "string" } }, "required": ["line"] });
-        let spec = |name, description| ToolSpec { name, description, parameters: parameters.clone() };
+        let spec = |name: &'static str, description: &'static str| ToolSpec {
+            name: name.into(),
+            description: description.into(),
+            parameters: parameters.clone(),
+        };
         vec![spec("record", "Adds a line to the ledger."), spec("record_safe", "The same, safe to repeat.")]
     }
 

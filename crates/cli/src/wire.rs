@@ -189,12 +189,17 @@ impl House {
             tokio::spawn(hints::carry(db.clone(), bell.clone())),
         ];
         let ambient: Arc<dyn Ambient> = ambient;
+        let tool_time = Duration::from_millis(config.limits.tool_ms);
+        let mcp =
+            engine::Mcp { servers: mcp::Servers::new(egress.clone(), config.mcp, tool_time), keyring: keyring.clone() };
+        let pinner = engine::Pinner::new(db.clone(), Arc::clone(&ambient), mcp.clone());
         let parts = engine::Parts {
             db: db.clone(),
             bell: bell.clone(),
             ambient: Arc::clone(&ambient),
             model,
             workspaces: workspaces.clone(),
+            mcp: Some(mcp),
             more_tools: more_tools(),
             pdf: PdfReader::new(own_program()?),
             limits: config.limits,
@@ -225,6 +230,7 @@ impl House {
             ambient,
             keyring,
             egress,
+            build_made: Arc::new(move |team, build| pinner.pin_soon(team, build)),
             files: Arc::new(workspaces),
             upload_urls: server::UploadUrls {
                 seal: domain::uploads::Seal::derive(&server_key),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::fields;
 
@@ -18,6 +19,10 @@ pub struct Respond {
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub approved: Option<bool>,
+    /// With `approved: true` to a tool call: what is sent in place of the arguments that were shown. An extension.
+    #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>", extend("x-errand-extension" = true))]
+    pub arguments: Option<Map<String, Value>>,
     /// The answers to questions, each under the text of its question.
     #[serde(default, deserialize_with = "fields::given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, String>")]
@@ -126,7 +131,7 @@ mod tests {
     #[test]
     fn reads_a_decision_or_answers() {
         let approval: Respond = from_slice(br#"{"approved":false}"#).expect("valid");
-        assert_eq!(approval, Respond { approved: Some(false), answers: None });
+        assert_eq!(approval, Respond { approved: Some(false), arguments: None, answers: None });
 
         let answers: Respond = from_slice(br#"{"answers":{"Which?":"B"}}"#).expect("valid");
         let expected = BTreeMap::from([("Which?".to_owned(), "B".to_owned())]);

@@ -11,7 +11,7 @@ mod event;
 mod tests;
 pub mod transcript;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 pub use apply::PAUSE_MAX_MS;
 pub use event::{Cause, Entry, Event, ModelFailure, Said};
@@ -96,8 +96,8 @@ pub struct Run {
     /// Messages that came while tools were running: the model hears them with its next turn.
     heard: Vec<String>,
     people: Vec<String>,
-    /// Changed definitions of tools that a person has accepted for this run.
-    accepted: BTreeSet<String>,
+    /// The definitions of tools that a person has last approved a call of, by server and tool.
+    accepted: BTreeMap<(String, String), String>,
     noted: bool,
     /// Model turns since the beginning; numbers the next one.
     turns: u32,
@@ -194,7 +194,7 @@ impl Run {
             lines: Vec::new(),
             heard: Vec::new(),
             people: Vec::new(),
-            accepted: BTreeSet::new(),
+            accepted: BTreeMap::new(),
             noted: false,
             turns: 0,
             used: Used::default(),
@@ -287,9 +287,9 @@ impl Run {
         &self.people
     }
 
-    /// Whether a person has accepted a definition of a tool that is not the pinned one.
-    pub fn accepts(&self, definition: &str) -> bool {
-        self.accepted.contains(definition)
+    /// The definition of a server's tool under which a person has last approved a call of it. It stands for the pinned one from then on.
+    pub fn accepted(&self, server: &str, tool: &str) -> Option<&str> {
+        self.accepted.get(&(server.to_owned(), tool.to_owned())).map(String::as_str)
     }
 
     /// The round that it is in, or that has just ended.

@@ -16,6 +16,8 @@ pub const WORDS_MAX: usize = 8 * 1024;
 pub const DEPTH_MAX: usize = 32;
 /// How many values a schema may have in all.
 pub const NODES_MAX: usize = 1_000;
+/// The longest name that every provider takes.
+const OFFERED_MAX: usize = 64;
 /// The most tools of one server.
 pub const TOOLS_MAX: usize = 128;
 
@@ -39,6 +41,15 @@ pub struct Definition {
     /// Hints of the server about it. Nothing follows from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Map<String, Value>>,
+}
+
+/// What a server offers, as it is pinned.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its tools, as it lists them, each name once.
+    pub tools: Vec<Definition>,
+    /// Why others of its list are not among them: a sentence each.
+    pub refused: Vec<String>,
 }
 
 impl Definition {
@@ -69,12 +80,51 @@ impl Definition {
         Ok(definition)
     }
 
+    /// What is different in `now`, for a person who decides whether to go on with it.
+    pub fn difference(&self, now: &Self) -> String {
+        let mut text = String::from("The server defines this tool otherwise than when it was pinned to the Build.");
+        let schema = |schema: &Option<Map<String, Value>>| {
+            schema.as_ref().map(|schema| format!("{:#}", Value::Object(schema.clone())))
+        };
+        let (was_input, is_input) = (Some(self.input_schema.clone()), Some(now.input_schema.clone()));
+        for (what, was, is) in [
+            ("title", self.title.clone(), now.title.clone()),
+            ("description", self.description.clone(), now.description.clone()),
+            ("input schema", schema(&was_input), schema(&is_input)),
+            ("output schema", schema(&self.output_schema), schema(&now.output_schema)),
+            ("annotations", schema(&self.annotations), schema(&now.annotations)),
+        ] {
+            if was != is {
+                let [was, is] = [was, is].map(|words| words.unwrap_or_else(|| "(none)".into()));
+                text.push_str(&format!("\n\nIts {what} was:\n{was}\n\nand is now:\n{is}"));
+            }
+        }
+        text
+    }
+
     /// SHA-256 of its canonical JSON (RFC 8785), lower-case hex.
     pub fn hash(&self) -> String {
         // A value that was read from JSON has canonical JSON.
         let canonical = serde_json_canonicalizer::to_vec(self).unwrap_or_default();
         Sha256::digest(canonical).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
+}
+
+/// The name that a model knows a server's tool by: `LABEL__TOOL`, as all providers take names (`[a-zA-Z0-9_-]`, 64 at most). What does not fit so, or is
+/// `taken`, gets a part of the hash of the whole in place of its end.
+pub fn offered_name(server: &str, tool: &str, taken: impl Fn(&str) -> bool) -> String {
+    let plain = |text: &str| -> String {
+        text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
+    };
+    let name = format!("{}__{}", plain(server), plain(tool));
+    let exact = name == format!("{server}__{tool}");
+    if exact && name.len() <= OFFERED_MAX && !taken(&name) {
+        return name;
+    }
+    let whole = Sha256::digest(format!("{server}\0{tool}"));
+    let mark = whole.iter().take(4).fold(String::from("_"), |mark, byte| format!("{mark}{byte:02x}"));
+    let kept = name.len().min(OFFERED_MAX - mark.len());
+    format!("{}{mark}", &name[..kept])
 }
 
 /// Whether a character could make people see something else than what is there: invisible ones, and those that turn the direction of text.
@@ -151,6 +201,47 @@ mod tests {
             let mut other = pay();
             other[field] = value;
             assert_ne!(Definition::read(other).unwrap().hash(), one.hash(), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_difference_says_what_was_and_what_is() {
+        let was = Definition::read(pay()).unwrap();
+        let mut now = was.clone();
+        now.description = Some("Pays twice.".into());
+        now.output_schema = Some(Map::new());
+        let expected = "The server defines this tool otherwise than when it was pinned to the Build.\n\nIts description was:\nPays.\n\nand is \
+            now:\nPays twice.\n\nIts output schema was:\n(none)\n\nand is now:\n{}";
+        assert_eq!(was.difference(&now), expected);
+    }
+
+    #[test]
+    fn every_tool_has_a_name_that_providers_take_and_no_other_has() {
+        assert_eq!(offered_name("bank", "pay-now", |_| false), "bank__pay-now");
+        let mut names = std::collections::BTreeSet::new();
+        let long = "x".repeat(100);
+        for (server, tool) in [
+            ("bank", "pay"),
+            ("bank ", "pay"),
+            ("bänk", "pay"),
+            ("b_nk", "pay"),
+            ("bank__pay", ""),
+            ("", "bank__pay"),
+            ("bank", "pay.now"),
+            ("bank", "pay/now"),
+            (&long, "a"),
+            (&long, "b"),
+            ("a", &long),
+            ("日本", "語"),
+            ("a__b", "c"),
+            ("a", "b__c"),
+        ] {
+            let name = offered_name(server, tool, |name| names.contains(name));
+            assert!(
+                name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)),
+                "{name}"
+            );
+            assert!(names.insert(name.clone()), "{name} twice");
         }
     }
 

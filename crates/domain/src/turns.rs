@@ -2,6 +2,8 @@
 //!
 //! `agent` translates these to each provider's wire; [`crate::runs`] decides what follows from them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -183,10 +185,10 @@ impl Outcome {
 /// A tool as it is offered to a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
-    /// Its name, `[a-z_]+`.
-    pub name: &'static str,
+    /// Its name: `[a-zA-Z0-9_-]`, 64 at most.
+    pub name: Cow<'static, str>,
     /// What it does and when to use it.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// JSON Schema of its arguments.
     pub parameters: Value,
 }

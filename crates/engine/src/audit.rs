@@ -1,12 +1,14 @@
 //! The audit: once a minute it looks for runs that should be moving and that nobody would ever claim. There are none, unless something is wrong;
 //! what is found is said loudly and made due again. It also looks, at once and then every minute, for what is due days from now because a clock was
-//! far ahead when that was written.
+//! far ahead when that was written; and for requests to people whose time is over, which it answers for them: denied.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::RunId;
-use storage::{Db, StoreError, runs, webhooks, work};
+use domain::human_requests::Response;
+use domain::runs::Event;
+use storage::{Db, StoreError, human_requests, runs, webhooks, work};
 
 use crate::shop::Shop;
 
@@ -19,6 +21,9 @@ pub(crate) async fn keep_auditing(shop: Arc<Shop>) {
         if let Err(error) = bring_near(&shop.parts.db).await {
             tracing::warn!(%error, "the audit failed; the next one tries again");
         }
+        if let Err(error) = expire(&shop).await {
+            tracing::warn!(%error, "requests to people that are over could not be closed; the next look does it");
+        }
         tokio::time::sleep(PAUSE).await;
         match audit(&shop.parts.db).await {
             Ok(0) => {}
@@ -29,6 +34,25 @@ pub(crate) async fn keep_auditing(shop: Arc<Shop>) {
             Err(error) => tracing::warn!(%error, "the audit failed; the next one tries again"),
         }
     }
+}
+
+/// Answers for people what waited for them for too long.
+async fn expire(shop: &Shop) -> Result<(), StoreError> {
+    let (db, now) = (&shop.parts.db, shop.now());
+    let expired = db.read_slow(async move |tx| human_requests::expired(tx, now).await).await?;
+    for (team, run, request_id) in expired {
+        let response = Response::Expired;
+        let answer = async move |tx: &mut storage::Tx<'_>| {
+            if human_requests::answer(tx, team, run, request_id, &response.text(), now).await? {
+                runs::tell(tx, team, run, &Event::PersonAnswered { request_id, response: response.clone() }, now)
+                    .await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        db.write(answer).await?;
+        shop.parts.bell.ring_work();
+    }
+    Ok(())
 }
 
 /// One look; how many were stuck.

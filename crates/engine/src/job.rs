@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 use crate::files::{self, NotPlaced};
 use crate::pace::Pace;
 use crate::plan::Plan;
+use crate::remote::Remote;
 use crate::shop::Shop;
 use crate::wait::{Waited, wait};
 use crate::{leases, quota, span, unreadable};
@@ -77,6 +78,10 @@ struct Job<'s> {
     /// Whether it has taken the files from earlier workers.
     entered: bool,
     tools: Toolbox,
+    /// The tools of MCP servers.
+    remote: Remote,
+    /// What readers of the transcript are told with the next commit.
+    notes: Vec<Event>,
     run: Run,
     news: RunWatch,
     /// Whether it has a place to work in. Without one it may only end.
@@ -107,15 +112,28 @@ impl<'s> Job<'s> {
         };
         let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());
-        Ok((
-            Self { shop, claimed, plan, workspace, entered: false, tools, run, news, placed, early: None },
-            due.unwrap_or(Effect::Wait),
-        ))
+        let remote = Remote::load(shop, lease, &plan).await?;
+        let mut job = Self {
+            shop,
+            claimed,
+            plan,
+            workspace,
+            entered: false,
+            tools,
+            remote,
+            notes: vec![],
+            run,
+            news,
+            placed,
+            early: None,
+        };
+        job.notes = job.first_notes();
+        Ok((job, due.unwrap_or(Effect::Wait)))
     }
 
     async fn work(&mut self, due: Effect) -> Result<(), StoreError> {
         faults::point("job.loaded");
-        let (mut events, mut due) = (self.notes(), due);
+        let (mut events, mut due) = (vec![], due);
         loop {
             let Going::On(next) = self.commit(events, due).await? else { return Ok(()) };
             // A call whose intent is written is made, whoever waits for the end: letting go now would leave its outcome unknown for nothing.
@@ -123,7 +141,8 @@ impl<'s> Job<'s> {
             if ends && !matches!(next, Effect::CallTool(_)) {
                 return self.let_go().await;
             }
-            if matches!(&next, Effect::CallTool(call) if tools::uses_files(&call.name)) {
+            // What a server's tool brings may become files.
+            if matches!(&next, Effect::CallTool(call) if tools::uses_files(&call.name) || call.target.is_some()) {
                 self.enter().await;
             }
             // Nothing leaves under a lease that may be over before it arrives. Whoever claims the run next finds it due as it is.
@@ -173,12 +192,23 @@ impl<'s> Job<'s> {
                 Waited::Done(Err(NotPlaced::LeaseEnds)) | Waited::Drain => return Waited::Drain,
             }
         }
+        let lease = self.claimed.lease;
+        let left = self.run.wall_left_ms(self.shop.now());
+        let pinning = self.remote.pin(self.shop, lease, &plan);
+        match wait(self.shop, lease.run, &mut self.news, left, pinning).await {
+            Waited::Done(Ok(notes)) => self.notes.extend(notes),
+            // What they offer is asked for again at the next turn.
+            Waited::Done(Err(error)) => tracing::warn!(%error, "what MCP servers offer cannot be kept or read now"),
+            Waited::Stop => return Waited::Stop,
+            Waited::TimeUp => return Waited::TimeUp,
+            Waited::Drain => return Waited::Drain,
+        }
         let request = TurnRequest {
             model: &plan.model,
             instructions: &plan.instructions,
             seed: &plan.seed,
             lines: self.run.lines(),
-            tools: self.shop.specs(plan.json_object),
+            tools: self.remote.specs(self.shop.specs(plan.json_object)),
             sampling: &plan.sampling,
             json_object: plan.json_object,
             turn,
@@ -223,7 +253,19 @@ impl<'s> Job<'s> {
         let limit = self.shop.parts.limits.tool_ms;
         let run = self.claimed.lease.run;
         let (tools, more) = (&self.tools, self.shop.parts.more_tools.as_deref());
+        let span = span::tool(self.shop, call);
         faults::point("tool.before");
+        if let Some(target) = &call.target {
+            let calling = self.remote.call(self.shop, self.claimed.lease, &self.plan, call, target, &self.workspace);
+            let waited = wait(self.shop, run, &mut self.news, left, calling).instrument(span.clone()).await;
+            faults::point("tool.after");
+            return waited.map(|event| {
+                if let Event::ToolFinished { outcome, .. } = &event {
+                    span::note(&span, outcome);
+                }
+                event
+            });
+        }
         let calling = async {
             let call = match more.filter(|more| more.replay(&call.name).is_some()) {
                 Some(more) => more.call(run, call),
@@ -232,7 +274,6 @@ impl<'s> Job<'s> {
             call.await
         };
         let limited = tokio::time::timeout(Duration::from_millis(limit), calling);
-        let span = span::tool(self.shop, call);
         let waited = wait(self.shop, run, &mut self.news, left, limited).instrument(span.clone()).await;
         faults::point("tool.after");
         waited.map(|outcome| {
@@ -250,12 +291,16 @@ impl<'s> Job<'s> {
     /// Gives each call the key under which it is journaled, and what may be done with it after a crash.
     fn reply(&self, answer: Answer) -> Reply {
         let now = self.shop.now();
-        let calls = answer.calls.into_iter().map(|call| ToolCall {
-            key: self.shop.parts.ambient.id(now),
-            replay: self.replay(&call.name),
-            id: call.id,
-            name: call.name,
-            arguments: call.arguments,
+        let calls = answer.calls.into_iter().map(|call| {
+            let (target, replay) = self.remote.target(&self.run, &call.name).unzip();
+            ToolCall {
+                key: self.shop.parts.ambient.id(now),
+                replay: replay.unwrap_or_else(|| self.replay(&call.name)),
+                target,
+                id: call.id,
+                name: call.name,
+                arguments: call.arguments,
+            }
         });
         Reply {
             text: answer.text,
@@ -269,7 +314,7 @@ impl<'s> Job<'s> {
 
     /// What readers should know before the first turn: what the Build names and this version does not serve. A run that crashed in its first
     /// turn has said it already; one that a restore held before it could is about to begin now.
-    fn notes(&self) -> Vec<Event> {
+    fn first_notes(&self) -> Vec<Event> {
         let begins = match self.run.status() {
             Status::Starting => true,
             Status::Waiting => !self.run.lines().iter().any(|line| matches!(line, Line::Assistant { .. })),
@@ -288,7 +333,7 @@ impl<'s> Job<'s> {
     async fn commit(&mut self, events: Vec<Event>, due: Effect) -> Result<Going, StoreError> {
         let (asked_before, round_before) = (self.run.pending_request().map(|request| request.id), self.run.round());
         let (mut next, mut all, mut taken) = (due, vec![], vec![]);
-        let mut events = events;
+        let mut events = [std::mem::take(&mut self.notes), events].concat();
         loop {
             for (id, event) in self.inbox(&taken).await? {
                 taken.push(id);

@@ -15,10 +15,12 @@ mod leases;
 mod meters;
 mod outage;
 mod pace;
+mod pins;
 mod plan;
 mod probation;
 mod quota;
 mod reaper;
+mod remote;
 mod shop;
 mod span;
 mod unreadable;
@@ -42,6 +44,7 @@ use tokio::task::JoinHandle;
 
 pub use crate::meters::Meters;
 use crate::pace::{Pace, Said};
+pub use crate::pins::{Mcp, Pinner};
 use crate::shop::{Shop, lock};
 
 /// What an engine is made of.
@@ -56,6 +59,8 @@ pub struct Parts {
     pub model: Arc<dyn Model>,
     /// The files of sandboxes.
     pub workspaces: Workspaces,
+    /// How the MCP servers of Builds are reached; `None`: not at all.
+    pub mcp: Option<Mcp>,
     /// Tools beside those that every Job has.
     pub more_tools: Option<Arc<dyn MoreTools>>,
     /// What reads PDFs, in a process of its own.

@@ -1,7 +1,7 @@
 //! What a Build demands of each model turn, read from its config once.
 
 use agent::tools::guide::guide;
-use domain::builds::{Build, Config, Sampling, SeedTurn};
+use domain::builds::{Build, Config, McpTool, Sampling, SeedTurn};
 use domain::{AgentId, BuildId};
 use storage::StoreError;
 
@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) seed: Vec<SeedTurn>,
     pub(crate) sampling: Sampling,
     pub(crate) json_object: bool,
+    /// MCP servers whose tools it offers, each `server_label` once.
+    pub(crate) servers: Vec<McpTool>,
     /// Team files to put into the workspace.
     pub(crate) files: Vec<String>,
     /// What the config names and this version does not serve: said in the transcript, never ignored.
@@ -30,6 +32,18 @@ impl Plan {
             serde_json::from_str(&build.config_json).map_err(|error| storage::unreadable("builds.config", &error))?;
         let json_object = config.wants_json_object();
         let files = config.files();
+        let mut unserved = config.unserved();
+        let mut servers: Vec<McpTool> = Vec::new();
+        for server in config.servers() {
+            if servers.iter().any(|other| other.server_label == server.server_label) {
+                unserved.push(format!(
+                    "Only the first of the tools with the server_label {:?} is used: its calls are told apart by that label.",
+                    server.server_label
+                ));
+            } else {
+                servers.push(server);
+            }
+        }
         let given = if files.is_empty() { String::new() } else { format!("\n\n{GIVEN}") };
         Ok(Self {
             agent: build.agent,
@@ -41,10 +55,11 @@ impl Plan {
                 config.instructions()
             ),
             files,
+            servers,
             seed: config.seed_turns(),
             sampling: config.sampling(),
             json_object,
-            unserved: config.unserved(),
+            unserved,
         })
     }
 }

@@ -23,7 +23,12 @@ pub(crate) fn enter_round(round: Round) {
 /// A tool call that is about to be made.
 pub(crate) fn tool(shop: &Shop, call: &ToolCall) -> Span {
     let known = shop.specs(false).iter().any(|spec| spec.name == call.name);
-    let name = if known { call.name.as_str() } else { UNKNOWN_TOOL };
+    let name = match call.target {
+        // Its name is its server's, who is nobody of ours.
+        Some(_) => "mcp",
+        None if known => call.name.as_str(),
+        None => UNKNOWN_TOOL,
+    };
     tracing::info_span!("tool", tool = name, call = call.id, outcome = Empty, error = Empty)
 }
 

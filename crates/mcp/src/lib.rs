@@ -20,5 +20,5 @@ mod stdio;
 
 pub use failure::Failure;
 pub use results::Results;
-pub use servers::{Place, Servers, Stdio};
-pub use session::{Offer, Session};
+pub use servers::{Known, Place, Servers};
+pub use session::Session;

@@ -19,21 +19,38 @@ use crate::session::Session;
 use crate::sse::OldSse;
 use crate::stdio;
 
-/// What a `server_url` of one of the operator's servers begins with.
+/// What a `server_url` begins with that names one of the operator's servers.
 const OWN: &str = "errand://mcp/";
 
-/// Section `[mcp.NAME]` of errand.toml: a program on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stdio {
-    /// The program and its arguments. No shell looks at them.
+/// Section `[mcp.NAME]` of errand.toml: a server that the operator knows. Either a `command` or a `url`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Known {
+    /// A program of this machine and its arguments. No shell looks at them.
     pub command: Vec<String>,
-    /// Its environment, beside `PATH`, `HOME` and `LANG`.
-    #[serde(default)]
+    /// The program's environment, beside `PATH`, `HOME` and `LANG`.
     pub env: BTreeMap<String, String>,
     /// Where it runs.
-    #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// Where a server is that runs elsewhere.
+    pub url: Option<String>,
+    /// Its tools that may be called again after a crash, as nobody else may say of them.
+    pub repeatable: Vec<String>,
+}
+
+impl Known {
+    /// Whether it is a server at all.
+    ///
+    /// # Errors
+    /// What is missing, or is too much.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match (&self.url, self.command.is_empty()) {
+            (None, true) => Err("expected command, a program with its arguments, or url"),
+            (Some(_), false) => Err("expected either command or url, not both"),
+            (Some(_), true) if !self.env.is_empty() || self.folder.is_some() => Err("env and folder go with command"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Where a Build says that a server is.
@@ -49,15 +66,23 @@ pub struct Place {
 #[derive(Clone)]
 pub struct Servers {
     http: Http,
-    own: BTreeMap<String, Stdio>,
+    known: BTreeMap<String, Known>,
     /// How long a server may take to be ready.
     opening: Duration,
 }
 
 impl Servers {
-    /// Servers of Builds are reached by `client`; `own` are the operator's. One request takes `total` at most, and so does getting ready.
-    pub fn new(client: egress::Client, own: BTreeMap<String, Stdio>, total: Duration) -> Self {
-        Self { http: Http { client, total }, own, opening: total.min(Duration::from_secs(30)) }
+    /// Servers elsewhere are reached by `client`; `known` are those of errand.toml. One request takes `total` at most, and so does getting ready.
+    pub fn new(client: egress::Client, known: BTreeMap<String, Known>, total: Duration) -> Self {
+        Self { http: Http { client, total }, known, opening: total.min(Duration::from_secs(30)) }
+    }
+
+    /// Whether the operator says that a call of this tool may be made again after a crash. Nobody else may: not the server, not the Build.
+    pub fn may_repeat(&self, server_url: &str, tool: &str) -> bool {
+        let named = server_url.strip_prefix(OWN).and_then(|name| self.known.get(name));
+        let mut same = self.known.values().filter(|known| known.url.as_deref() == Some(server_url));
+        let says = |known: &Known| known.repeatable.iter().any(|name| name == tool);
+        named.is_some_and(says) || same.any(says)
     }
 
     /// Opens a session of its own: no two Jobs share one.
@@ -72,16 +97,18 @@ impl Servers {
     }
 
     async fn ready(&self, place: &Place) -> Result<Session, Failure> {
-        if let Some(name) = place.url.strip_prefix(OWN) {
-            let unknown = || {
-                let known: Vec<&str> = self.own.keys().map(String::as_str).collect();
-                format!("errand.toml has no section [mcp.{name}]; it has: {}", known.join(", "))
-            };
-            let server = self.own.get(name).ok_or_else(|| Failure::before("mcp_unknown", unknown()))?;
-            let (program, pipes) = stdio::start(server)?;
-            let service = serve_client(ours(), pipes).await.map_err(|error| Failure::of_opening(&error))?;
-            return Ok(Session::new(service, Some(program)));
+        let Some(name) = place.url.strip_prefix(OWN) else { return self.elsewhere(place).await };
+        let unknown = || format!("errand.toml has no section [mcp.{name}]");
+        let known = self.known.get(name).ok_or_else(|| Failure::before("mcp_unknown", unknown()))?;
+        if let Some(url) = &known.url {
+            return self.elsewhere(&Place { url: url.clone(), headers: place.headers.clone() }).await;
         }
+        let (program, pipes) = stdio::start(known)?;
+        let service = serve_client(ours(), pipes).await.map_err(|error| Failure::of_opening(&error))?;
+        Ok(Session::new(service, Some(program)))
+    }
+
+    async fn elsewhere(&self, place: &Place) -> Result<Session, Failure> {
         self.http.client.policy().check(&place.url).map_err(|error| Failure::of_egress(&error))?;
         let headers = headers(&place.headers)?;
         let mut config = StreamableHttpClientTransportConfig::with_uri(place.url.as_str())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::tools::{Definition, TOOLS_MAX};
+use domain::tools::{Definition, Offer, TOOLS_MAX};
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, PaginatedRequestParams, ServerResult};
 use rmcp::service::{Peer, PeerRequestOptions, RequestHandle, RunningService};
 use rmcp::{RoleClient, Service};
@@ -21,15 +21,6 @@ pub struct Session {
     // In this order: first the session ends, then the program.
     _service: Box<dyn Send + Sync>,
     _program: Option<Program>,
-}
-
-/// What a server offers.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Offer {
-    /// Its tools, as it lists them, each name once.
-    pub tools: Vec<Definition>,
-    /// Why others of its list are not among them: a sentence each.
-    pub refused: Vec<String>,
 }
 
 impl Session {

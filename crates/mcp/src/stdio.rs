@@ -5,13 +5,13 @@ use std::process::Stdio as Pipe;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::failure::Failure;
-use crate::servers::Stdio;
+use crate::servers::Known;
 
 /// A program and all that it starts, ended when this is dropped.
 pub(crate) struct Program(Child);
 
 /// Starts it: with an environment of what the operator names and nothing of ours, in a group of its own, so that what it starts ends with it.
-pub(crate) fn start(server: &Stdio) -> Result<(Program, (ChildStdout, ChildStdin)), Failure> {
+pub(crate) fn start(server: &Known) -> Result<(Program, (ChildStdout, ChildStdin)), Failure> {
     let failed = |why: String| Failure::before("mcp_not_started", why);
     let (program, arguments) = server.command.split_first().ok_or_else(|| failed("its command is empty".into()))?;
     let mut command = Command::new(program);

@@ -2,16 +2,15 @@
 //! installs them.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio as Pipe};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use egress::{Allow, Client, Policy};
 use mcp::results::Part;
-use mcp::{Place, Servers, Session, Stdio};
+use mcp::{Known, Place, Servers, Session};
 use serde_json::{Map, Value, json};
 
 const TIME: Duration = Duration::from_secs(20);
@@ -23,9 +22,8 @@ fn server(name: &str) -> String {
 
 fn servers(own: &[(&str, Vec<String>)]) -> Servers {
     let allow: Allow = "127.0.0.0/8".parse().unwrap();
-    let own = own.iter().map(|(name, command)| {
-        ((*name).to_owned(), Stdio { command: command.clone(), env: BTreeMap::new(), folder: None })
-    });
+    let own =
+        own.iter().map(|(name, command)| ((*name).to_owned(), Known { command: command.clone(), ..Known::default() }));
     Servers::new(Client::new(Policy::new(allow)).unwrap(), own.collect(), TIME)
 }
 
@@ -41,7 +39,7 @@ impl Listening {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("node");
         command.args([&server("server-everything"), transport]).env("PORT", port.to_string());
-        let mut child = command.stderr(Pipe::piped()).stdout(Pipe::null()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("port")));
         assert!(ready.is_some(), "it did not start");

@@ -50,14 +50,10 @@ pub(crate) async fn create(
     });
     let draft = draft.transpose()?;
     let notes = draft.as_ref().and_then(Draft::notes);
+    let (team, uses_servers) = (change.caller.team, draft.as_ref().is_some_and(|draft| draft.uses_servers));
     let now = app.ambient.now();
-    let agent = rules::Agent {
-        id: AgentId(app.ambient.id(now)),
-        team: change.caller.team,
-        name: body.name,
-        created_at: now,
-        updated_at: now,
-    };
+    let agent =
+        rules::Agent { id: AgentId(app.ambient.id(now)), team, name: body.name, created_at: now, updated_at: now };
     let (first, keys) = (BuildId(app.ambient.id(now)), app.keyring.clone());
     let create = async move |tx: &mut Tx<'_>| {
         agents::insert(tx, &agent).await?;
@@ -72,7 +68,11 @@ pub(crate) async fn create(
         let answer = AgentAnswer { agent: shown(agent), build: build.map(built).transpose()? };
         Done::new(StatusCode::CREATED, &answer, "agent.create", id)?.with(notes)
     };
-    shared.change(change, asked, None, create).await
+    let answer = shared.change(change, asked, None, create).await?;
+    if uses_servers {
+        (app.build_made)(team, first);
+    }
+    Ok(answer)
 }
 
 /// `agent.get`: with the Build that a run would be pinned to now (contract A15).

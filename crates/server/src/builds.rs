@@ -51,7 +51,7 @@ pub(crate) async fn create(
         None
     };
     let draft = Draft::read(body.name, "/name", &config, &app.defaults, previous.as_ref())?;
-    let notes = draft.notes();
+    let (notes, uses_servers) = (draft.notes(), draft.uses_servers);
     let now = app.ambient.now();
     let (id, keys) = (BuildId(app.ambient.id(now)), app.keyring.clone());
     let create = async move |tx: &mut Tx<'_>| {
@@ -61,7 +61,11 @@ pub(crate) async fn create(
         let answer = NewBuildAnswer { build: built(stored)?, agent: AgentRef { id: agent.to_string() } };
         Done::new(StatusCode::CREATED, &answer, "build.create", id)?.with(notes)
     };
-    shared.change(change, asked, None, create).await
+    let answer = shared.change(change, asked, None, create).await?;
+    if uses_servers {
+        (app.build_made)(team, id);
+    }
+    Ok(answer)
 }
 
 /// `build.get`.
@@ -143,6 +147,8 @@ pub(crate) struct Draft {
     submitted: String,
     secrets: Secrets,
     notes: Vec<&'static str>,
+    /// Whether its config names tools of servers.
+    pub(crate) uses_servers: bool,
 }
 
 impl Draft {
@@ -161,6 +167,7 @@ impl Draft {
             name,
             config: served.map_err(|error| ApiError::Internal(format!("a normalised config: {error}")))?,
             submitted: config.kept(),
+            uses_servers: !normalised.config.servers().is_empty(),
             secrets: normalised.secrets,
             notes: normalised.notes,
         })

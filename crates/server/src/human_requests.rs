@@ -86,7 +86,9 @@ async fn answer(
     let answers = body.answers.map(|answers| {
         answers.into_iter().map(|(question, text)| (question, Value::String(text))).collect::<Map<_, _>>()
     });
-    let response = stored.request.accept(body.approved, answers.as_ref()).map_err(ApiError::InvalidRequest)?;
+    let answer =
+        rules::Answer { approved: body.approved, arguments: body.arguments.as_ref(), answers: answers.as_ref() };
+    let response = stored.request.accept(answer).map_err(ApiError::InvalidRequest)?;
     let text = response.text();
     if !human_requests::answer(tx, team, run, id, &text, now).await? {
         return Err(ALREADY_ANSWERED);

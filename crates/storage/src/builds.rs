@@ -18,6 +18,7 @@ const PAGE: &str = "SELECT id, team_id, agent_id, revision_number, name, config,
 const TOTAL: &str = "SELECT build_count FROM agents WHERE team_id = $1 AND id = $2";
 const LATEST_SECRETS: &str =
     "SELECT id, sealed, secrets FROM builds WHERE team_id = $1 AND agent_id = $2 ORDER BY revision_number DESC LIMIT 1";
+const SECRETS: &str = "SELECT id, sealed, secrets FROM builds WHERE team_id = $1 AND id = $2";
 const CLEAR: &str = "SELECT team_id, id, secrets FROM builds WHERE secrets IS NOT NULL LIMIT $1";
 // Bytes 2 to 5 are the data key's number.
 const OLD: &str =
@@ -26,7 +27,7 @@ const SEAL: &str = "UPDATE builds SET sealed = $3, secrets = NULL WHERE team_id 
 const FORGET: &str = "UPDATE builds SET sealed = NULL WHERE sealed IS NOT NULL";
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, PAGE, TOTAL, LATEST_SECRETS, CLEAR, OLD, SEAL, FORGET];
+pub(crate) const SQL: &[&str] = &[NUMBER, INSERT, GET, PAGE, TOTAL, LATEST_SECRETS, SECRETS, CLEAR, OLD, SEAL, FORGET];
 
 /// A Build that has no number yet.
 #[derive(Debug)]
@@ -121,9 +122,26 @@ pub async fn latest_secrets(
     team: TeamId,
     agent: AgentId,
 ) -> Result<Option<Secrets>, StoreError> {
-    let Some(row) = tx.row(LATEST_SECRETS, &params![team, agent]).await? else {
-        return Ok(None);
-    };
+    opened(keys, team, tx.row(LATEST_SECRETS, &params![team, agent]).await?, tx).await
+}
+
+/// The header values of a Build.
+pub async fn secrets(
+    tx: &mut Tx<'_>,
+    keys: &Keyring,
+    team: TeamId,
+    build: BuildId,
+) -> Result<Option<Secrets>, StoreError> {
+    opened(keys, team, tx.row(SECRETS, &params![team, build]).await?, tx).await
+}
+
+async fn opened(
+    keys: &Keyring,
+    team: TeamId,
+    row: Option<Row>,
+    tx: &mut Tx<'_>,
+) -> Result<Option<Secrets>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
     let place = Place::Headers(team, BuildId(row.uuid(0)?));
     let json = match row.opt_bytes(1)? {
         Some(sealed) => open(tx, keys, place, &Sealed::from_bytes(sealed)).await?,

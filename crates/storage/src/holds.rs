@@ -105,6 +105,7 @@ async fn rules(tx: &mut Tx<'_>, team: TeamId, seized: &Seized) -> Result<Rules, 
         tool_ms: u64::MAX,
         model_tries: u32::MAX,
         repairs: u32::MAX,
+        approval_ms: u64::MAX,
     };
     Ok(Rules { limits, json_object: config.wants_json_object() })
 }

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use crate::db::{Row, Sql, StoreError, Tx, params};
 
-const INSERT: &str = "INSERT INTO human_requests (team_id, id, run_id, body, created_at) VALUES ($1, $2, $3, $4, $5)";
+const INSERT: &str =
+    "INSERT INTO human_requests (team_id, id, run_id, body, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
+const EXPIRED: &str = "SELECT team_id, run_id, id FROM human_requests WHERE closed_at IS NULL AND expires_at <= $1 \
+    ORDER BY expires_at LIMIT 100";
 // Left to choose, SQLite reads all requests that the team ever had.
 macro_rules! open {
     ($before:literal, $after:literal) => {
@@ -25,7 +28,7 @@ const CLOSE: Sql =
     open!("UPDATE human_requests", "SET closed_at = $3 WHERE team_id = $1 AND run_id = $2 AND closed_at IS NULL");
 
 #[cfg(test)]
-pub(crate) const SQL: &[&str] = &[INSERT, GET, ANSWER];
+pub(crate) const SQL: &[&str] = &[INSERT, GET, ANSWER, EXPIRED];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[PENDING, CLOSE];
 
@@ -51,7 +54,7 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let body = crate::journal::json(request)?;
-    tx.exec(INSERT, &params![team, request.id, run, body, now]).await.map(drop)
+    tx.exec(INSERT, &params![team, request.id, run, body, now, request.expires_at]).await.map(drop)
 }
 
 /// Closes whatever request of the run is open, unanswered.
@@ -79,6 +82,12 @@ pub async fn answer(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     Ok(tx.exec(ANSWER, &params![team, run, id, now, response]).await? > 0)
+}
+
+/// Open requests whose time is over, a hundred at most, the oldest first.
+pub async fn expired(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<(TeamId, RunId, Uuid)>, StoreError> {
+    let rows = tx.rows(EXPIRED, &params![now]).await?;
+    rows.iter().map(|row| Ok((TeamId(row.uuid(0)?), RunId(row.uuid(1)?), row.uuid(2)?))).collect()
 }
 
 fn read(row: &Row) -> Result<Stored, StoreError> {

@@ -24,6 +24,7 @@ mod ids;
 pub mod journal;
 pub mod load;
 pub mod master_keys;
+pub mod pins;
 pub mod quota;
 pub mod rates;
 pub mod runs;
@@ -66,4 +67,5 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(5, "quota", "0005_quota"),
     step!(6, "outbox", "0006_outbox"),
     step!(7, "lines", "0007_lines"),
+    step!(8, "tools", "0008_tools"),
 ];

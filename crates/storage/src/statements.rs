@@ -7,8 +7,8 @@ use testkit::postgres::Cluster;
 
 use crate::{Db, MIGRATIONS, Sql};
 use crate::{
-    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, load, master_keys, quota, rates,
-    runs, sabotage, sandboxes, settings, teams, webhooks, work,
+    agents, answers, api_keys, audit, builds, files, health, human_requests, journal, load, master_keys, pins, quota,
+    rates, runs, sabotage, sandboxes, settings, teams, webhooks, work,
 };
 
 #[tokio::test]
@@ -36,6 +36,7 @@ async fn fits(db: &Db) {
         ("journal", journal::SQL),
         ("load", load::SQL),
         ("master_keys", master_keys::SQL),
+        ("pins", pins::SQL),
         ("quota", quota::SQL),
         ("rates", rates::SQL),
         ("runs", runs::SQL),

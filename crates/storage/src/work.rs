@@ -120,7 +120,7 @@ pub(crate) const SQL: &[&str] = &[
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, SUSPECTED, CLAIM_STOPS, NOW];
 
 /// The version of the journal that this program writes and reads. It goes up with each new kind of entry.
-pub(crate) const JOURNAL: u32 = 2;
+pub(crate) const JOURNAL: u32 = 3;
 
 /// What is due so much later than it may be, in milliseconds, was not only written a moment before the clock was set a little.
 pub(crate) const FAR_MS: u64 = 60_000;

@@ -16,6 +16,7 @@ pub mod documents;
 pub mod fake_provider;
 pub mod hook;
 pub mod ledger;
+pub mod mcp_server;
 pub mod postgres;
 pub mod schemas;
 pub mod scripted;

@@ -30,10 +30,10 @@ impl From<FileError> for Refused {
 
 pub(super) fn spec() -> ToolSpec {
     ToolSpec {
-        name: NAME,
+        name: NAME.into(),
         description: "Replace a piece of text in a text file of your workspace. Read the file first: \"old\" must be in it exactly, \
             spaces and line ends included, and exactly once unless replace_all is true; give enough of the text around it to make it \
-            unique. For a new file use write_file.",
+            unique. For a new file use write_file.".into(),
         parameters: json!({
             "type": "object",
             "properties": {

@@ -18,9 +18,9 @@ struct Arguments {
 
 pub(super) fn spec() -> ToolSpec {
     ToolSpec {
-        name: NAME,
+        name: NAME.into(),
         description: "List the files and folders directly in one folder of your workspace, by name, with sizes in bytes. Use it to see \
-            what you were given before you read anything; list a subfolder by its own path. At most 1000 entries.",
+            what you were given before you read anything; list a subfolder by its own path. At most 1000 entries.".into(),
         parameters: json!({
             "type": "object",
             "properties": { "path": {

@@ -34,10 +34,10 @@ enum Status {
 
 pub(super) fn spec() -> ToolSpec {
     ToolSpec {
-        name: NAME,
+        name: NAME.into(),
         description: "Write down or update your to-do list, which the people who follow this Job see. Call it first, before any other \
             tool, and again whenever a step begins or is done. Always give the whole list: it replaces the one before. Use 2 to 12 short \
-            steps, with one \"doing\" at a time. Returns the list as text.",
+            steps, with one \"doing\" at a time. Returns the list as text.".into(),
         parameters: json!({
             "type": "object",
             "properties": { "items": {

@@ -28,11 +28,11 @@ pub(super) fn ask_person() -> ToolSpec {
         "additionalProperties": false,
     });
     ToolSpec {
-        name: ASK_PERSON,
+        name: ASK_PERSON.into(),
         description: "Ask a person and wait for the answer, which may take hours. Use kind \"approval\" before a step that the \
             instructions reserve for people or that cannot be undone, and kind \"question\" when something only a person can know or \
             decide is missing. Do not ask what the files or instructions already say; put related questions into one call. Returns \
-            {\"approved\": true or false} or {\"answers\": {question: answer}}. A denied approval means: do not do it.",
+            {\"approved\": true or false} or {\"answers\": {question: answer}}. A denied approval means: do not do it.".into(),
         parameters: json!({
             "type": "object",
             "properties": {
@@ -69,8 +69,8 @@ pub(super) fn finish(json_object: bool) -> ToolSpec {
         )
     };
     ToolSpec {
-        name: FINISH,
-        description,
+        name: FINISH.into(),
+        description: description.into(),
         parameters: json!({
             "type": "object",
             "properties": { "result": result },

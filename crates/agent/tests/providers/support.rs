@@ -55,8 +55,8 @@ impl Ask {
             seed: Vec::new(),
             lines: vec![Line::User("Count the invoices.".to_owned())],
             tools: vec![ToolSpec {
-                name: "read_file",
-                description: "Reads a file.",
+                name: "read_file".into(),
+                description: "Reads a file.".into(),
                 parameters: json!({ "type": "object", "properties": { "path": { "type": "string" } }, "required": ["path"] }),
             }],
             sampling: Sampling::default(),

@@ -1,5 +1,6 @@
 //! Which settings are refused, and in which words: by file and key or place, never with what may be a secret.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,6 +102,14 @@ pub(super) fn egress(listed: &[String], variable: Option<&str>, name: &str) -> a
         None => Allow::read(listed.iter().map(String::as_str))
             .map_err(|flaw| anyhow::anyhow!("{name}: egress.allow: {flaw}")),
     }
+}
+
+/// Servers that the operator knows: each a program or a place.
+pub(super) fn mcp(known: BTreeMap<String, mcp::Known>, name: &str) -> anyhow::Result<BTreeMap<String, mcp::Known>> {
+    for (server, known) in &known {
+        known.check().map_err(|flaw| anyhow::anyhow!("{name}: [mcp.{server}]: {flaw}"))?;
+    }
+    Ok(known)
 }
 
 /// An origin and nothing more, since the paths behind it are ours.

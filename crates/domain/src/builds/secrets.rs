@@ -36,6 +36,12 @@ impl Secrets {
         self.0.is_empty()
     }
 
+    /// All header values of the tool labelled `server_label`, if they were given for the origin of `server_url`.
+    pub fn headers(&self, server_label: &str, server_url: &str) -> Vec<(String, String)> {
+        let bound = self.0.get(server_label).filter(|bound| bound.origin == origin(server_url));
+        bound.into_iter().flat_map(|bound| bound.headers.clone()).collect()
+    }
+
     /// The value of a header of the tool labelled `server_label`, if it was given for the origin of `server_url`. The label must match
     /// exactly; a header is also found in another spelling of upper and lower case, as HTTP has it.
     pub fn get(&self, server_label: &str, server_url: &str, header: &str) -> Option<&str> {

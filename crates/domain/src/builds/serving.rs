@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use serde_json::Number;
 
-use super::{Config, Content, Input, InputMessage, Options, Part, Role, TextFormat, Tool};
+use super::{Config, Content, Input, InputMessage, McpTool, Options, Part, Role, TextFormat, Tool};
 
 /// One opening turn of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,12 @@ impl Config {
         data.text.as_ref().and_then(|text| text.format) == Some(TextFormat::JsonObject)
     }
 
+    /// The MCP servers whose tools a Job is given.
+    pub fn servers(&self) -> Vec<McpTool> {
+        let Self::V1(data) = self else { return vec![] };
+        data.tools.iter().flatten().map(|Tool::Mcp(tool)| tool.clone()).collect()
+    }
+
     /// The team files that each Job is given, by id or by name, each once.
     pub fn files(&self) -> Vec<String> {
         let files = match self {
@@ -105,9 +111,6 @@ impl Config {
         let mut sentences = Vec::new();
         match self {
             Self::V1(data) => {
-                for Tool::Mcp(tool) in data.tools.iter().flatten() {
-                    sentences.push(unused(format!("The MCP tool {:?}", tool.server_label)));
-                }
                 sentences.extend(unused_each("skill", &data.skills));
             }
             Self::V2(data) => {

@@ -80,6 +80,30 @@ pub enum ApprovalMode {
     Never,
 }
 
+impl McpTool {
+    /// Whether a Job may use the server's tool of this name.
+    pub fn allows(&self, tool: &str) -> bool {
+        match &self.allowed_tools {
+            None => true,
+            Some(AllowedTools::Names(names)) => names.iter().any(|name| name == tool),
+            Some(AllowedTools::Filter(filter)) => filter.names(tool).unwrap_or(true),
+        }
+    }
+
+    /// Whether a person must approve each call of the server's tool of this name. What says nothing about it wants it, as the Responses API does that
+    /// this config is like.
+    pub fn asks(&self, tool: &str) -> bool {
+        match &self.require_approval {
+            None => true,
+            Some(RequireApproval::Mode(mode)) => *mode == ApprovalMode::Always,
+            Some(RequireApproval::ByTool { always, never }) => {
+                let named = |list: &Option<ToolNames>| list.as_ref().and_then(|list| list.names(tool)).unwrap_or(false);
+                named(always) || !named(never)
+            }
+        }
+    }
+}
+
 impl Tool {
     pub(super) fn read(at: &Cursor<'_>, vault: &mut Vault<'_>) -> Result<Self, Flaw> {
         let tool =
@@ -110,6 +134,11 @@ impl AllowedTools {
 }
 
 impl ToolNames {
+    /// Whether it names the tool; `None`: it lists nothing.
+    fn names(&self, tool: &str) -> Option<bool> {
+        self.tool_names.as_ref().map(|names| names.iter().any(|name| name == tool))
+    }
+
     fn read(at: &Cursor<'_>) -> Result<Self, Flaw> {
         Ok(Self { tool_names: at.object(&["tool_names"])?.read("tool_names", Cursor::strings)? })
     }
@@ -158,6 +187,39 @@ mod tests {
             ("require_approval", json!({"always": {"tool_names": ["a"]}, "never": {}})),
         ] {
             assert_eq!(read(&tool(key, &value)).unwrap(), tool(key, &value));
+        }
+    }
+
+    #[test]
+    fn a_call_is_allowed_and_approved_by_what_the_lists_say() {
+        let read = |key: &str, value: &Value| {
+            let Tool::Mcp(tool) = Tool::read(&Cursor::new(&tool(key, value), "/t"), &mut Vault::new(None)).unwrap();
+            tool
+        };
+        for (list, pay, look) in [
+            (json!(null), true, true),
+            (json!({}), true, true),
+            (json!({"tool_names": null}), true, true),
+            (json!([]), false, false),
+            (json!({"tool_names": []}), false, false),
+            (json!(["pay"]), true, false),
+            (json!({"tool_names": ["look", "Pay"]}), false, true),
+        ] {
+            let tool = read("allowed_tools", &list);
+            assert_eq!((tool.allows("pay"), tool.allows("look")), (pay, look), "{list}");
+        }
+        for (rule, pay, look) in [
+            (json!(null), true, true),
+            (json!("always"), true, true),
+            (json!("never"), false, false),
+            (json!({}), true, true),
+            (json!({"never": {}}), true, true),
+            (json!({"never": {"tool_names": ["look"]}}), true, false),
+            (json!({"always": {"tool_names": ["pay"]}}), true, true),
+            (json!({"always": {"tool_names": ["pay"]}, "never": {"tool_names": ["pay", "look"]}}), true, false),
+        ] {
+            let tool = read("require_approval", &rule);
+            assert_eq!((tool.asks("pay"), tool.asks("look")), (pay, look), "{rule}");
         }
     }
 

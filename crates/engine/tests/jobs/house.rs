@@ -1,5 +1,6 @@
 //! A database, a team with Builds, and the engines that work on them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +11,16 @@ use agent::tools::pdf::PdfReader;
 use agent::workspace::{Quota, Workspaces};
 use domain::agents::Agent;
 use domain::limits::Limits;
+use domain::master_key::MasterKey;
 use domain::runs::{Event, Said};
 use domain::sandboxes::Sandbox;
 use domain::{AgentId, Ambient, BuildId, RunId, TeamId, Timestamp};
 use engine::{Engine, Parts, Settings};
 use futures_util::future::BoxFuture;
+use mcp::{Known, Servers};
 use serde_json::{Value, json};
 use storage::builds::NewBuild;
+use storage::master_keys::Keyring;
 use storage::runs::{NewRun, RunRow};
 use storage::work::Claiming;
 use storage::{Bell, Db, MIGRATIONS, StoreError, Weather, agents, builds, journal, runs, sandboxes, teams, work};
@@ -84,6 +88,8 @@ pub(crate) struct House {
     agent: AgentId,
     build: BuildId,
     folder: TempDir,
+    /// What errand.toml would say of MCP servers; `None`: there is no way to any.
+    known: Option<BTreeMap<String, Known>>,
 }
 
 impl House {
@@ -132,7 +138,20 @@ impl House {
             builds::insert(tx, team, new).await
         };
         db.write::<_, StoreError, _>(furnish).await.unwrap();
-        Self { db, bell: Bell::default(), clock, team, agent, build, folder }
+        Self { db, bell: Bell::default(), clock, team, agent, build, folder, known: None }
+    }
+
+    /// With a way to MCP servers on this machine, of which the operator knows these.
+    pub(crate) fn knowing(self, known: BTreeMap<String, Known>) -> Self {
+        Self { known: Some(known), ..self }
+    }
+
+    fn mcp(&self, limits: &Limits) -> Option<engine::Mcp> {
+        let known = self.known.clone()?;
+        let client = egress::Client::new(egress::Policy::new("127.0.0.0/8".parse().unwrap())).unwrap();
+        let ambient = Arc::clone(&self.clock) as Arc<dyn Ambient>;
+        let keyring = Keyring { master: MasterKey::draw(&*ambient), ambient };
+        Some(engine::Mcp { servers: Servers::new(client, known, Duration::from_millis(limits.tool_ms)), keyring })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -178,6 +197,7 @@ impl House {
             ambient: Arc::clone(&self.clock) as Arc<dyn Ambient>,
             model: Arc::new(model),
             workspaces,
+            mcp: self.mcp(&limits),
             more_tools: None,
             pdf: PdfReader::new("no-pdf-here".into()),
             limits,

@@ -14,3 +14,4 @@ mod poison;
 mod recovery;
 mod restarts;
 mod retries;
+mod servers;

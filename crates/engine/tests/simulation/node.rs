@@ -95,6 +95,7 @@ impl Sim {
             ambient: Arc::new(Here { sim: Arc::clone(self), node }),
             model: Arc::new(Scripted { sim: Arc::clone(self), who }),
             workspaces: Workspaces::new("no-files-here".into()),
+            mcp: None,
             more_tools: Some(Arc::new(Tools { sim: Arc::clone(self), who })),
             pdf: PdfReader::new("no-pdf-here".into()),
             limits: self.plan.limits.clone(),

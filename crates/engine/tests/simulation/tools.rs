@@ -20,7 +20,11 @@ pub(crate) struct Tools {
 
 impl MoreTools for Tools {
     fn specs(&self) -> Vec<ToolSpec> {
-        let spec = |name| ToolSpec { name, description: "writes a line", parameters: json!({ "type": "object" }) };
+        let spec = |name: &'static str| ToolSpec {
+            name: name.into(),
+            description: "writes a line".into(),
+            parameters: json!({ "type": "object" }),
+        };
         vec![spec("record"), spec("record_safe")]
     }
 

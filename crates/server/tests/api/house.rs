@@ -108,6 +108,7 @@ impl House {
             defaults: domain::builds::Defaults::default(),
             // Nothing but this machine, and nothing of it but for webhooks that a test receives.
             egress: egress::Client::new(egress::Policy::new("127.0.0.0/8".parse().expect("a range"))).expect("TLS"),
+            build_made: Arc::new(|_, _| {}),
             requests_per_minute: 0,
             api: true,
             ready: Arc::new(AtomicBool::new(true)),

@@ -106,9 +106,6 @@ fn a_json_answer_is_wanted_only_when_asked_for() {
 
 #[test]
 fn everything_stored_but_unused_is_said_once() {
-    let tool = json!({"type": "mcp", "server_label": "crm", "server_url": "u", "headers": {"X-Key": "s3cret"}});
-    let said = v1("tools", json!([tool])).unserved();
-    assert_eq!(said, ["The MCP tool \"crm\" is stored with this Build, but this version of Errand does not use it."]);
     let submitted = json!({"data": {
         "models": {"agent": {"model": "d1-max"}}, "input": "x",
         "files": ["f1", "f1"], "skills": ["s1"], "plugins": ["p1"],

@@ -114,7 +114,7 @@ impl Run {
         }
         // What was asked about is what is begun: the same call, in the same commit.
         target.approval = false;
-        self.accepted.insert(target.definition.clone());
+        self.accepted.insert((target.server.clone(), target.tool.clone()), target.definition.clone());
         let (current, queue) = (current.clone(), std::mem::take(queue));
         self.active_since.get_or_insert(at);
         self.begin(at, current, queue)

@@ -46,7 +46,7 @@ fn an_approval_shows_exactly_what_then_runs_and_begins_it_in_the_same_step() {
         (kinds(&step), step.next),
         (vec!["person_answered", "tool_started"], Some(Effect::CallTool(remote(1, false))))
     );
-    assert!(run.accepts("d1"));
+    assert_eq!(run.accepted("bank", "pay"), Some("d1"));
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn a_tool_that_has_changed_is_approved_anew_whatever_the_policy() {
         assert_eq!((kinds(&step), step.next), (vec!["tool_changed", "person_asked"], Some(Effect::Wait)));
         let words = run.pending_request().and_then(|request| request.description.clone()).unwrap();
         assert!(words.starts_with("It pays twice now.\n\nServer: bank") && words.contains("sha256:d2"), "{words}");
-        assert!(!run.accepts("d2"));
+        assert_ne!(run.accepted("bank", "pay"), Some("d2"));
         let (run, step) =
             after(Rules::default(), with(history, [changed(), claimed(), answer(Response::Approved(true))]));
         let Some(Effect::CallTool(made)) = step.next else { panic!("{step:?}") };
         assert_eq!(made.target.map(|target| target.definition), Some("d2".to_owned()));
-        assert!(run.accepts("d2"), "for the rest of this Job");
+        assert_eq!(run.accepted("bank", "pay"), Some("d2"), "for the rest of this Job");
     }
 }
 
