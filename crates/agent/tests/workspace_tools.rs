@@ -200,7 +200,7 @@ fn every_schema_is_closed_and_every_tool_says_what_a_crash_means() {
             assert_eq!(spec.parameters["type"], "object", "{}", spec.name);
             assert!(spec.description.len() > 80, "{}", spec.name);
             let expected = if spec.name == "edit_file" { Replay::Never } else { Replay::Safe };
-            assert_eq!(replay(spec.name), expected, "{}", spec.name);
+            assert_eq!(replay(&spec.name), expected, "{}", spec.name);
         }
     }
     assert_eq!(replay("mcp__mail__send"), Replay::Never);
@@ -224,7 +224,7 @@ fn the_schema_of_ask_person_is_what_the_domain_reads() {
     let call = ToolCall {
         id: "c".into(),
         key: Uuid::nil(),
-        name: spec.name.into(),
+        name: spec.name.clone().into(),
         arguments,
         replay: Replay::Safe,
         target: None,

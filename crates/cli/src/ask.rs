@@ -70,7 +70,7 @@ impl Asking {
     /// The answer that nobody has to think about: the approval, or for each question that is still open its first option.
     pub(crate) fn first_of_the_rest(&self) -> Respond {
         if self.request.kind == Kind::Approval {
-            return Respond { approved: Some(true), answers: None };
+            return Respond::decision(true);
         }
         let first = |question: &Question| match question.options.first() {
             Some(option) => option.label.clone(),
@@ -79,7 +79,7 @@ impl Asking {
         let mut answers: BTreeMap<_, _> =
             self.request.questions.iter().map(|question| (question.question.clone(), first(question))).collect();
         answers.extend(self.given.clone());
-        Respond { approved: None, answers: Some(answers) }
+        Respond::answers(answers)
     }
 
     /// What to print before a line is typed.
@@ -110,7 +110,7 @@ impl Asking {
         self.given.insert(question.question, answer);
         match self.open_question() {
             Some(_) => Taken::Next,
-            None => Taken::All(Respond { approved: None, answers: Some(std::mem::take(&mut self.given)) }),
+            None => Taken::All(Respond::answers(std::mem::take(&mut self.given))),
         }
     }
 
@@ -125,7 +125,7 @@ fn approval(line: &str) -> Taken {
         "2" | "n" | "no" | "deny" => false,
         _ => return Taken::Again("1 to approve, 2 to deny".to_owned()),
     };
-    Taken::All(Respond { approved: Some(approved), answers: None })
+    Taken::All(Respond::decision(approved))
 }
 
 #[cfg(test)]
@@ -149,7 +149,7 @@ mod tests {
 
     fn answers(pairs: &[(&str, &str)]) -> Respond {
         let answers = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Respond { approved: None, answers: Some(answers) }
+        Respond::answers(answers)
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(asking.take("2"), Taken::Next);
         assert_eq!(asking.first_of_the_rest(), answers(&[("Which?", "B"), ("When?", "now")]));
         let approval = Asking::new(request(&[]), false);
-        assert_eq!(approval.first_of_the_rest(), Respond { approved: Some(true), answers: None });
+        assert_eq!(approval.first_of_the_rest(), Respond::decision(true));
     }
 
     #[test]
@@ -185,6 +185,6 @@ mod tests {
     fn an_approval_is_yes_or_no() {
         let mut asking = Asking::new(request(&[]), false);
         assert!(matches!(asking.take("maybe"), Taken::Again(_)));
-        assert_eq!(asking.take("NO"), Taken::All(Respond { approved: Some(false), answers: None }));
+        assert_eq!(asking.take("NO"), Taken::All(Respond::decision(false)));
     }
 }

@@ -43,6 +43,7 @@ impl Transcript {
             }
             Event::ToolStarted { call } => return self.ended_line() + &self.started(call),
             Event::ToolFinished { key, outcome } => self.finished(*key, outcome, continued),
+            Event::ToolChanged { .. } => self.aside("a tool is defined otherwise than when it was pinned to the Build"),
             Event::PersonAsked { request } | Event::Held { request } => self.asked(request),
             Event::PersonAnswered { response, .. } => {
                 format!("  {} {}\n", self.paint.yellow("answered:"), answer(response))
@@ -185,6 +186,10 @@ fn answer(response: &Response) -> String {
     match response {
         Response::Approved(true) => "approved".to_owned(),
         Response::Approved(false) => "denied".to_owned(),
+        Response::Edited(arguments) => {
+            format!("approved, with {}", paint::line(&Value::Object(arguments.clone()).to_string(), CALL_WIDTH))
+        }
+        Response::Expired => "by nobody in time, which denies it".to_owned(),
         Response::Answers(answers) => {
             let answers: Vec<&str> = answers.values().map(String::as_str).collect();
             paint::line(&answers.join("; "), 200)

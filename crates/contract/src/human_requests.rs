@@ -29,6 +29,18 @@ pub struct Respond {
     pub answers: Option<BTreeMap<String, String>>,
 }
 
+impl Respond {
+    /// A decision on an approval.
+    pub fn decision(approved: bool) -> Self {
+        Self { approved: Some(approved), arguments: None, answers: None }
+    }
+
+    /// Answers to questions, each under the text of its question.
+    pub fn answers(answers: BTreeMap<String, String>) -> Self {
+        Self { approved: None, arguments: None, answers: Some(answers) }
+    }
+}
+
 /// What a waiting run asks, as `GET /v1/runs/{run_id}` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

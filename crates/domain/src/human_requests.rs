@@ -35,7 +35,7 @@ pub struct HumanRequest {
     pub questions: Vec<Question>,
     /// The call that is made if it is approved; the description shows the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<Proposed>,
+    pub call: Option<Box<Proposed>>,
     /// When it counts as denied if nobody has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -215,7 +215,7 @@ impl HumanRequest {
         );
         Self {
             description: Some(description),
-            call: Some(Proposed { target: target.clone(), arguments: call.arguments.clone() }),
+            call: Some(Box::new(Proposed { target: target.clone(), arguments: call.arguments.clone() })),
             expires_at: Some(expires_at),
             ..Self::new(call.key, Kind::Approval, format!("Call the tool {tool} of {server}?"))
         }

@@ -142,7 +142,7 @@ enum Phase {
     /// if it says so.
     Acting { current: ToolCall, begun: bool, queue: VecDeque<ToolCall> },
     /// A person was asked: by the call `current`, or about it, if it must be approved.
-    Asking { current: ToolCall, request: HumanRequest, queue: VecDeque<ToolCall> },
+    Asking { current: ToolCall, request: Box<HumanRequest>, queue: VecDeque<ToolCall> },
     /// Over, unless a message resumes it.
     Ended(Status),
 }

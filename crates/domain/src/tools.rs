@@ -96,7 +96,7 @@ impl Definition {
         ] {
             if was != is {
                 let [was, is] = [was, is].map(|words| words.unwrap_or_else(|| "(none)".into()));
-                text.push_str(&format!("\n\nIts {what} was:\n{was}\n\nand is now:\n{is}"));
+                text.extend(["\n\nIts ", what, " was:\n", &was, "\n\nand is now:\n", &is]);
             }
         }
         text

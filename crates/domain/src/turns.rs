@@ -102,7 +102,7 @@ pub struct ToolCall {
     pub replay: Replay,
     /// The tool of an MCP server that it is for; `None`: a tool that every Job has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Target>,
+    pub target: Option<Box<Target>>,
 }
 
 /// A tool of an MCP server, as it was defined when the model was offered it.

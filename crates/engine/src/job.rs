@@ -194,7 +194,7 @@ impl<'s> Job<'s> {
         }
         let lease = self.claimed.lease;
         let left = self.run.wall_left_ms(self.shop.now());
-        let pinning = self.remote.pin(self.shop, lease, &plan);
+        let pinning = self.remote.pin(self.shop, lease, &plan).boxed();
         match wait(self.shop, lease.run, &mut self.news, left, pinning).await {
             Waited::Done(Ok(notes)) => self.notes.extend(notes),
             // What they offer is asked for again at the next turn.
@@ -256,7 +256,8 @@ impl<'s> Job<'s> {
         let span = span::tool(self.shop, call);
         faults::point("tool.before");
         if let Some(target) = &call.target {
-            let calling = self.remote.call(self.shop, self.claimed.lease, &self.plan, call, target, &self.workspace);
+            let calling =
+                self.remote.call(self.shop, self.claimed.lease, &self.plan, call, target, &self.workspace).boxed();
             let waited = wait(self.shop, run, &mut self.news, left, calling).instrument(span.clone()).await;
             faults::point("tool.after");
             return waited.map(|event| {
@@ -293,6 +294,7 @@ impl<'s> Job<'s> {
         let now = self.shop.now();
         let calls = answer.calls.into_iter().map(|call| {
             let (target, replay) = self.remote.target(&self.run, &call.name).unzip();
+            let target = target.map(Box::new);
             ToolCall {
                 key: self.shop.parts.ambient.id(now),
                 replay: replay.unwrap_or_else(|| self.replay(&call.name)),

@@ -51,7 +51,7 @@ impl Pinner {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%build, %error, "what MCP servers offer could not be kept; the Build's first Job asks them")
+                    tracing::warn!(%build, %error, "what MCP servers offer could not be kept; the Build's first Job asks them");
                 }
             }
         });
@@ -124,4 +124,4 @@ pub(crate) async fn pin(
 }
 
 /// Between two tries of a server that could not be asked.
-pub(crate) const AGAIN: Duration = Duration::from_secs(60);
+pub(crate) const AGAIN: Duration = Duration::from_mins(1);

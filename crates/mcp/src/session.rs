@@ -52,7 +52,7 @@ impl Session {
                     serde_json::to_value(&tool).map_err(|error| Failure::new("mcp_protocol", error.to_string()))?;
                 match Definition::read(entry) {
                     _ if offer.tools.len() >= TOOLS_MAX => {
-                        offer.refused.push(format!("the tool {name:?} is one more than {TOOLS_MAX}"))
+                        offer.refused.push(format!("the tool {name:?} is one more than {TOOLS_MAX}"));
                     }
                     Ok(tool) if offer.tools.iter().any(|other| other.name == tool.name) => {
                         offer.refused.push(format!("the tool {name:?} is listed twice"));

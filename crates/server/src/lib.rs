@@ -90,7 +90,7 @@ pub struct App {
     /// The way out, for URLs of users.
     pub egress: egress::Client,
     /// Told of each Build that is made and names tools of servers.
-    pub build_made: Arc<dyn Fn(TeamId, BuildId) + Send + Sync>,
+    pub build_made: Arc<dyn Fn(domain::TeamId, domain::BuildId) + Send + Sync>,
     /// How many requests a minute a key may make that has no limit of its own; 0 is any number.
     pub requests_per_minute: u32,
     /// Whether the API is served. Without it there are only the two probes, for nodes that do nothing but work.

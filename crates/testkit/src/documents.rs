@@ -66,14 +66,14 @@ fn bare_operation(operation: &Value, document: &Value, keep: &dyn Fn(&Value) -> 
     let parameters = parameters.map(|parameter| {
         let word = |key: &str| parameter[key].as_str().unwrap_or_default();
         let required = parameter["required"] == true;
-        let about = json!({"required": required, "schema": schema(&parameter["schema"], document)});
+        let about = json!({"required": required, "schema": schema(&parameter["schema"], document, keep)});
         (format!("{} {}", word("in"), word("name")), about)
     });
     let body = Some(&operation["requestBody"]).filter(|body| body.is_object() && keep(body));
-    let body = body.map(|body| json!({"required": body["required"] == true, "content": content(body, document)}));
+    let body = body.map(|body| json!({"required": body["required"] == true, "content": content(body, document, keep)}));
     let responses = members(&operation["responses"]).filter(|(_, response)| keep(response));
     let responses =
-        responses.map(|(status, response)| (status.clone(), json!({"content": content(response, document)})));
+        responses.map(|(status, response)| (status.clone(), json!({"content": content(response, document, keep)})));
     json!({
         "parameters": parameters.collect::<Map<_, _>>(),
         "requestBody": body,
@@ -82,29 +82,32 @@ fn bare_operation(operation: &Value, document: &Value, keep: &dyn Fn(&Value) -> 
     })
 }
 
-fn content(holder: &Value, document: &Value) -> Value {
+fn content(holder: &Value, document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
     let kinds = members(&holder["content"]);
-    kinds.map(|(kind, carried)| (kind.clone(), json!({"schema": schema(&carried["schema"], document)}))).collect()
+    kinds.map(|(kind, carried)| (kind.clone(), json!({"schema": schema(&carried["schema"], document, keep)}))).collect()
 }
 
-fn schema(value: &Value, document: &Value) -> Value {
+fn schema(value: &Value, document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
     let Value::Object(keywords) = value else { return value.clone() };
     if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
         let target = document.pointer(reference.trim_start_matches('#'));
-        return schema(target.unwrap_or(&Value::Null), document);
+        return schema(target.unwrap_or(&Value::Null), document, keep);
     }
     let mut bared = Map::new();
     for (keyword, value) in keywords {
         let value = match keyword.as_str() {
             "description" | "title" | "example" => continue,
             name if name.starts_with("x-") => continue,
-            "properties" => members(value).map(|(name, value)| (name.clone(), schema(value, document))).collect(),
+            "properties" => {
+                let kept = members(value).filter(|(_, value)| keep(value));
+                kept.map(|(name, value)| (name.clone(), schema(value, document, keep))).collect()
+            }
             "anyOf" | "oneOf" | "allOf" => {
-                value.as_array().into_iter().flatten().map(|one| schema(one, document)).collect()
+                value.as_array().into_iter().flatten().map(|one| schema(one, document, keep)).collect()
             }
             // Two spellings of "anything".
             "additionalProperties" if *value == true => json!({}),
-            "items" | "additionalProperties" => schema(value, document),
+            "items" | "additionalProperties" => schema(value, document, keep),
             "required" => {
                 let mut names: Vec<_> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 names.sort_unstable();
@@ -164,6 +167,14 @@ mod tests {
                 r#"/responses/503: only ours: {"content":{}}"#
             ]
         );
+    }
+
+    #[test]
+    fn so_are_properties() {
+        let ours = document(&json!({"properties": {"a": {"type": "string"}, "b": {EXTENSION: true}}}));
+        let theirs = document(&json!({"properties": {"a": {"type": "string"}}}));
+        assert_eq!(differences(&published(&ours), &published(&theirs)), Vec::<String>::new());
+        assert_eq!(differences(&whole(&ours), &whole(&theirs)).len(), 1);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl McpServer {
         *lock(&self.shared.effect) = Arc::new(effect);
     }
 
-    /// The `params` of all calls so far.
+    /// Tool and arguments of all calls so far.
     pub fn calls(&self) -> Vec<Value> {
         lock(&self.shared.calls).clone()
     }
@@ -97,14 +97,14 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(mess
         }),
         Some("tools/list") => json!({ "tools": lock(&shared.tools).clone() }),
         Some("tools/call") => {
-            lock(&shared.calls).push(message["params"].clone());
+            let (name, arguments) = (&message["params"]["name"], &message["params"]["arguments"]);
+            lock(&shared.calls).push(json!({ "name": name, "arguments": arguments }));
             let effect = Arc::clone(&lock(&shared.effect));
-            match effect(&message["params"]) {
-                Some(result) => result,
-                None => {
-                    tokio::time::sleep(Duration::from_secs(3600)).await;
-                    json!({})
-                }
+            if let Some(result) = effect(&message["params"]) {
+                result
+            } else {
+                tokio::time::sleep(Duration::from_hours(1)).await;
+                json!({})
             }
         }
         _ => {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use contract::human_requests::{self, RespondAnswer};
 use contract::runs::RunDetail;
+use serde_json::{Map, Value};
 
 use crate::client::{Api, Output};
 use crate::paint;
@@ -20,6 +21,9 @@ pub(crate) struct Respond {
     /// Yes, to an approval.
     #[arg(long, group = "answering")]
     approve: bool,
+    /// With --approve of a tool call: what it is to be made with, in place of what was shown; a JSON object.
+    #[arg(long, requires = "approve", value_name = "JSON", value_parser = object)]
+    arguments: Option<Map<String, Value>>,
     /// No, to an approval.
     #[arg(long, group = "answering")]
     deny: bool,
@@ -38,8 +42,10 @@ impl Respond {
             None => pending(api, &self.run).await?,
         };
         let body = match (self.approve, self.deny) {
-            (false, false) => human_requests::Respond { approved: None, answers: Some(by_key(self.answers)?) },
-            (approved, _) => human_requests::Respond { approved: Some(approved), answers: None },
+            (false, false) => human_requests::Respond::answers(by_key(self.answers)?),
+            (approved, _) => {
+                human_requests::Respond { arguments: self.arguments, ..human_requests::Respond::decision(approved) }
+            }
         };
         let answer = api.post(&["runs", &self.run, "human-requests", &request, "respond"], &body).await?;
         self.output.print(&answer, |told: RespondAnswer| {
@@ -59,6 +65,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),
     }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("expected a JSON object: {error}"))
 }
 
 fn by_key(answers: Vec<(String, String)>) -> anyhow::Result<BTreeMap<String, String>> {

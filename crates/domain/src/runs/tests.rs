@@ -20,7 +20,7 @@ fn call(key: u128, name: &str, replay: Replay, arguments: &Value) -> ToolCall {
 /// A call of a server's tool.
 fn remote(key: u128, approval: bool) -> ToolCall {
     let target = Target { server: "bank".into(), tool: "pay".into(), definition: "d1".into(), approval };
-    ToolCall { target: Some(target), ..call(key, "bank__pay", Replay::Never, &json!({"amount": 10})) }
+    ToolCall { target: Some(Box::new(target)), ..call(key, "bank__pay", Replay::Never, &json!({"amount": 10})) }
 }
 
 fn reply(turn: u32, text: &str, calls: Vec<ToolCall>, stop: Stop) -> Event {

@@ -57,11 +57,11 @@ struct Seen {
 impl Seen {
     fn outcome(&self) -> Outcome {
         let told = self.told.lock().unwrap();
-        let outcomes = told.iter().filter_map(|line| match line {
+        let mut outcomes = told.iter().filter_map(|line| match line {
             Line::ToolResult { outcome, .. } => Some(outcome.clone()),
             _ => None,
         });
-        outcomes.last().expect("an outcome")
+        outcomes.next_back().unwrap()
     }
 }
 
@@ -69,7 +69,7 @@ impl House {
     async fn asked(&self, run: RunId) -> HumanRequest {
         self.until(run, "waiting").await;
         let pending = self.db.read(async |tx| human_requests::pending(tx, self.team, run).await).await.unwrap();
-        pending.expect("an open request").request
+        pending.unwrap().request
     }
 
     /// As the API does it: whether it was the first answer.

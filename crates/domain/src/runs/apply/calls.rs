@@ -88,7 +88,7 @@ impl Run {
     pub(super) fn asked(&mut self, at: Timestamp, request: &HumanRequest) -> Effects {
         if let Phase::Acting { current, queue, .. } = &mut self.phase {
             let (current, queue) = (current.clone(), std::mem::take(queue));
-            self.phase = Phase::Asking { current, request: request.clone(), queue };
+            self.phase = Phase::Asking { current, request: Box::new(request.clone()), queue };
         }
         self.rest(at);
         vec![Effect::Wait]
