@@ -21,10 +21,12 @@ impl Levels {
     /// Nothing at all.
     pub(crate) const OFF: Self = Self { all: LevelFilter::OFF, parts: Vec::new() };
 
-    /// The same as a filter. What is not ours may at the most warn: nobody looked through what else it says.
+    /// The same as a filter. What is not ours may at the most warn: nobody looked through what else it says. The client of MCP servers says nothing:
+    /// to it a server that is away is an error of ours, and whoever asked it says what came of it.
     pub(super) fn targets(&self) -> Targets {
         Targets::new()
             .with_default(self.all.min(LevelFilter::WARN))
+            .with_target("rmcp", LevelFilter::OFF)
             .with_targets(PARTS.map(|part| (part, self.all)))
             .with_targets(self.parts.iter().copied())
     }

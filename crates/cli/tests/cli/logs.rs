@@ -49,7 +49,7 @@ async fn a_run(data: &Path, log: &Path, more: &[(&str, &str)], hook: &Hook) -> (
     let config = json!({ "version": "v1", "data": {
         "model": "claude-sonnet-4-6",
         "input": "words of the procedure",
-        "tools": [{ "type": "mcp", "server_label": "crm", "server_url": "https://crm.example/mcp", "headers": { "Authorization": MCP_SECRET } }],
+        "tools": [{ "type": "mcp", "server_label": "crm", "server_url": "https://127.0.0.1:1/mcp", "headers": { "Authorization": MCP_SECRET } }],
     }});
     let made = server.send(
         "POST /v1/agents",

@@ -239,6 +239,9 @@ async fn what_an_older_version_kept_in_clear_is_sealed_and_gone_from_the_file() 
         for sql in [
             "DROP INDEX outbox_due",
             "CREATE INDEX outbox_due ON outbox (origin, due_at) WHERE state = 'due'",
+            "DROP TABLE pins",
+            "DROP INDEX human_requests_expiring",
+            "ALTER TABLE human_requests DROP COLUMN expires_at",
             "DROP TABLE data_keys",
             "DROP INDEX builds_in_clear",
             "ALTER TABLE builds DROP COLUMN sealed",
