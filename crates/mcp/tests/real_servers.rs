@@ -1,10 +1,9 @@
-//! The client against servers of others: those that npm has, over all three transports. `ERRAND_MCP_SERVERS` names the `node_modules` they are in; `./test`
-//! installs them.
+//! The client against servers of others: those that npm has, over all three transports. `./test` installs them.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,8 +15,10 @@ use serde_json::{Map, Value, json};
 const TIME: Duration = Duration::from_secs(20);
 
 fn server(name: &str) -> String {
-    let modules = PathBuf::from(std::env::var_os("ERRAND_MCP_SERVERS").expect("ERRAND_MCP_SERVERS: see ./test"));
-    modules.join("@modelcontextprotocol").join(name).join("dist/index.js").to_str().unwrap().to_owned()
+    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../mcp-servers/node_modules/@modelcontextprotocol");
+    let program = modules.join(name).join("dist/index.js");
+    assert!(program.exists(), "{} is not there: ./test installs it", program.display());
+    program.to_str().unwrap().to_owned()
 }
 
 fn servers(own: &[(&str, Vec<String>)]) -> Servers {
