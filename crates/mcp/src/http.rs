@@ -107,6 +107,10 @@ impl StreamableHttpClient for Http {
         match status {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => return Ok(StreamableHttpPostResponse::Accepted),
             StatusCode::NOT_FOUND if session.is_some() => return Err(Error::SessionExpired),
+            // What needs no answer: some servers give one all the same, and it means nothing.
+            _ if status.is_success() && !matches!(message, ClientJsonRpcMessage::Request(_)) => {
+                return Ok(StreamableHttpPostResponse::Accepted);
+            }
             _ => {}
         }
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -123,15 +127,10 @@ impl StreamableHttpClient for Http {
                     }
                     Ok(_) => Err(HttpStatusError::new(status.as_u16(), None).into()),
                     Err(_) if !status.is_success() => Err(HttpStatusError::new(status.as_u16(), None).into()),
-                    // Some servers answer what needs no answer with an empty one.
-                    Err(_) if body.is_empty() && !matches!(message, ClientJsonRpcMessage::Request(_)) => {
-                        Ok(StreamableHttpPostResponse::Accepted)
-                    }
                     Err(error) => Err(error.into()),
                 }
             }
             _ if !status.is_success() => Err(HttpStatusError::new(status.as_u16(), None).into()),
-            None if !matches!(message, ClientJsonRpcMessage::Request(_)) => Ok(StreamableHttpPostResponse::Accepted),
             kind => Err(Error::UnexpectedContentType(kind.map(str::to_owned))),
         }
     }
