@@ -27,6 +27,8 @@ mod logs;
 #[cfg(test)]
 mod master_key;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod nodes;
