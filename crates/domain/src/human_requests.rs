@@ -207,7 +207,7 @@ impl HumanRequest {
     /// Asks whether a call of a server's tool may be made. All of its words are the server's own, none the model's, and what they show is exactly
     /// what runs. `because` says why a person is asked who otherwise would not be, or once more.
     pub(crate) fn for_call(call: &ToolCall, target: &Target, because: Option<&str>, expires_at: Timestamp) -> Self {
-        let Target { server, tool, definition, approval: _ } = target;
+        let Target { server, tool, definition, .. } = target;
         let because = because.map_or_else(String::new, |because| format!("{because}\n\n"));
         let arguments = shown(&json!(call.arguments));
         let description = format!(
@@ -217,7 +217,7 @@ impl HumanRequest {
             description: Some(description),
             call: Some(Box::new(Proposed { target: target.clone(), arguments: call.arguments.clone() })),
             expires_at: Some(expires_at),
-            ..Self::new(call.key, Kind::Approval, format!("Call the tool {tool} of {server}?"))
+            ..Self::new(call.request_id(), Kind::Approval, format!("Call the tool {tool} of {server}?"))
         }
     }
 

@@ -117,9 +117,17 @@ pub struct Target {
     /// A person must approve the call before it is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approval: bool,
+    /// The id of the human request about the call, if it is not the call's key: a person was asked about another definition before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Uuid>,
 }
 
 impl ToolCall {
+    /// The id of the human request that is about it, or that it is itself.
+    pub fn request_id(&self) -> Uuid {
+        self.target.as_ref().and_then(|target| target.request).unwrap_or(self.key)
+    }
+
     /// Whether a person must approve it before it is made.
     pub fn needs_approval(&self) -> bool {
         self.target.as_ref().is_some_and(|target| target.approval)

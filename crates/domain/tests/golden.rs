@@ -191,7 +191,7 @@ fn stories() -> Vec<Story> {
     let answered = |number: u8, response: &Value| json!({ "type": "person_answered", "request_id": id(number), "response": response });
     let mut pay = call(17, "bank__pay", "never", &json!({ "amount": 10 }));
     pay["target"] = json!({ "server": "bank", "tool": "pay", "definition": "1".repeat(64), "approval": true });
-    let changed = json!({ "type": "tool_changed", "key": id(17), "definition": "2".repeat(64), "difference": "It says otherwise now." });
+    let changed = json!({ "type": "tool_changed", "key": id(17), "request": id(18), "definition": "2".repeat(64), "difference": "It says otherwise now." });
     let story = || Teller::new(false);
     let asked = || story().and([reply(1, "", "done", std::slice::from_ref(&pay))]);
     vec![

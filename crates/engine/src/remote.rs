@@ -142,13 +142,15 @@ impl Remote {
                 return finished(Outcome::Error(format!("mcp_timed_out: {why}")));
             }
         };
-        if now.hash() != target.definition {
+        let trusted = faults::sabotaged(faults::Sabotage::TrustDefinitions);
+        if now.hash() != target.definition && !trusted {
             let pinned = self
                 .pinned
                 .get(&target.server)
                 .and_then(|offer| offer.tools.iter().find(|tool| tool.name == target.tool));
             let difference = pinned.map_or_else(String::new, |pinned| pinned.difference(&now));
-            return Event::ToolChanged { key: call.key, definition: now.hash(), difference };
+            let request = shop.parts.ambient.id(shop.now());
+            return Event::ToolChanged { key: call.key, request, definition: now.hash(), difference };
         }
         let Some(session) = self.sessions.get(&target.server) else {
             return finished(Outcome::Error("mcp_closed: the session is gone. The call was not made.".into()));
@@ -227,6 +229,7 @@ fn target(server: &McpTool, tool: &Definition) -> Target {
         server: server.server_label.clone(),
         tool: tool.name.clone(),
         definition: tool.hash(),
+        request: None,
         approval: server.asks(&tool.name),
     }
 }

@@ -95,11 +95,13 @@ pub enum Sabotage {
     ForgetDeaths,
     /// A worker that lost its lease may replace the run's files.
     FenceFiles,
+    /// A tool of a server is called without a look at what it is by now.
+    TrustDefinitions,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AckBeforeCommit,
         Self::FenceJournal,
         Self::FenceRenew,
@@ -117,6 +119,7 @@ impl Sabotage {
         Self::TrustDisk,
         Self::ForgetDeaths,
         Self::FenceFiles,
+        Self::TrustDefinitions,
     ];
 
     /// Its name in `ERRAND_SABOTAGE`.
@@ -139,6 +142,7 @@ impl Sabotage {
             Self::TrustDisk => "trust-disk",
             Self::ForgetDeaths => "forget-deaths",
             Self::FenceFiles => "fence-files",
+            Self::TrustDefinitions => "trust-definitions",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The client against the protocol's official conformance suite. `./test` installs it, with the version of Node that it wants.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

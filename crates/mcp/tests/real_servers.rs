@@ -1,5 +1,5 @@
 //! The client against servers of others: those that npm has, over all three transports. `./test` installs them.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;

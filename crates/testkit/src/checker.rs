@@ -148,6 +148,10 @@ fn calls_in_order(entries: &[Entry], wrong: &mut Vec<String>) {
                     wrong.push(format!("entry {} finishes a call that is not under way", entry.seq));
                 }
             }
+            // It was not made: it may be begun once more, after somebody was asked.
+            Event::ToolChanged { key, .. } if open.remove(key).is_none() => {
+                wrong.push(format!("entry {} is about a call that is not under way", entry.seq));
+            }
             Event::Failed { .. } | Event::Interrupted { .. } => open.clear(),
             _ => {}
         }

@@ -111,7 +111,7 @@ impl Api {
         self.create(&editor()).await
     }
 
-    async fn create(&self, assignment: &Value) -> String {
+    pub(crate) async fn create(&self, assignment: &Value) -> String {
         let (_, made) = self.post("/v1/agents", assignment).await.unwrap();
         let id = made["agent"]["id"].as_str();
         id.unwrap_or_else(|| panic!("the answer to a new Assignment: {made}")).to_owned()
@@ -180,6 +180,12 @@ impl Api {
             Some(words) if words.ends_with("there was nothing to stop.") => Stop::TooLate(now()),
             other => panic!("the answer to a stop: {other:?}"),
         }
+    }
+
+    /// Answers a request; whether somebody said that this was the answer.
+    pub(crate) async fn respond(&self, path: &str, body: &Value) -> bool {
+        let answered = self.post_unless(path, body, &["request_already_answered"]).await;
+        answered.is_some_and(|(status, _)| status == 200)
     }
 
     /// Approves whatever a run asks; the request, if somebody said that this was the answer.

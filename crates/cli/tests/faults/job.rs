@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use testkit::fake_provider::{Asked, Behaviour, FakeProvider, Reply, Step};
@@ -21,6 +22,9 @@ pub(crate) const BOOK_PATH: &str = "/workspace/files/book.txt";
 /// Where in it: each edit puts a line before this.
 pub(crate) const MARK: &str = "THE END";
 
+/// What was paid so far.
+static INVOICES: AtomicU64 = AtomicU64::new(0);
+
 /// What a Job is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -32,6 +36,8 @@ pub(crate) enum Kind {
     Endless,
     /// Edits a file again and again.
     Edits,
+    /// Calls a bank's tool, once.
+    Pays,
     /// Calls a tool that ends the process.
     Aborts,
     /// Calls one that uses up its stack.
@@ -48,6 +54,7 @@ impl Kind {
             Self::Ask => "job-that-asks",
             Self::Endless => "job-without-end",
             Self::Edits => "job-that-edits",
+            Self::Pays => "job-that-pays",
             Self::Aborts => "job-that-aborts",
             Self::Overflows => "job-that-overflows",
             Self::Hogs => "job-that-hogs",
@@ -56,7 +63,7 @@ impl Kind {
 
     fn of(asked: &Asked) -> Self {
         let said = asked.body.to_string();
-        let kinds = [Self::Ask, Self::Endless, Self::Edits, Self::Aborts, Self::Overflows, Self::Hogs];
+        let kinds = [Self::Ask, Self::Endless, Self::Edits, Self::Pays, Self::Aborts, Self::Overflows, Self::Hogs];
         kinds.into_iter().find(|kind| said.contains(kind.message())).unwrap_or(Self::Steps)
     }
 
@@ -69,6 +76,11 @@ impl Kind {
             (Self::Edits, _) if answered < EDITS => {
                 let new = format!("step-{answered}\n{MARK}");
                 ("edit_file", json!({ "path": BOOK_PATH, "old": MARK, "new": new }))
+            }
+            (Self::Pays, 0) => {
+                // Another one each time, by which the bank tells them apart.
+                let invoice = INVOICES.fetch_add(1, Ordering::Relaxed);
+                ("bank__pay", json!({ "amount": 10, "invoice": invoice }))
             }
             (Self::Aborts | Self::Overflows | Self::Hogs, _) => ("die", json!({ "how": self.message() })),
             (Self::Ask, 1) => ("ask_person", json!({ "kind": "approval", "title": "Go on?" })),

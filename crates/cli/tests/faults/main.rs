@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail it loudly")]
 
 mod api;
+mod approvals;
 mod chance;
 mod disk;
 mod drains;

@@ -40,6 +40,7 @@ const FEW: Numbers = &[("KILLS", "3"), ("RUNS", "20")];
 const SOME: Numbers = &[("KILLS", "10"), ("RUNS", "60")];
 /// For what is wrong after a kill in the right moment.
 const MANY: Numbers = &[("KILLS", "25"), ("RUNS", "150")];
+const PAYS: Numbers = &[("KILLS", "6"), ("RUNS", "60")];
 const DRAINS: Numbers = &[("DRAINS", "4")];
 const ONE_POINT: Numbers = &[("POINT", "tool.after"), ("HITS", "1")];
 
@@ -47,7 +48,7 @@ const fn shown(sabotage: Sabotage, suite: &'static str, words: &'static [&'stati
     Shown { sabotage, suite, words, numbers }
 }
 
-const SHOWN: [Shown; 22] = [
+const SHOWN: [Shown; 23] = [
     shown(Sabotage::AckBeforeCommit, T01, LOST, MANY),
     shown(Sabotage::ResultBeforeIntent, T01, &["without an intent in the journal"], SOME),
     shown(Sabotage::OutboxOutside, T01, &["outsiders would be told"], &[("KILLS", "15"), ("RUNS", "90")]),
@@ -95,6 +96,7 @@ const SHOWN: [Shown; 22] = [
     ),
     shown(Sabotage::KeepLeases, "drains::t18_on_sqlite", KEPT, DRAINS),
     shown(Sabotage::KeepLeases, "drains::t18_on_postgres", KEPT, DRAINS),
+    shown(Sabotage::TrustDefinitions, "approvals::t27_on_sqlite", &["was approved and"], PAYS),
 ];
 
 /// How often a short suite may miss the moment in which its sabotage shows.

@@ -52,7 +52,9 @@ impl Run {
                 self.turn_failed(at, *turn, failure, *spread_permille)
             }
             Event::ToolStarted { call } => self.tool_started(call),
-            Event::ToolChanged { definition, difference, .. } => self.tool_changed(at, definition, difference),
+            Event::ToolChanged { request, definition, difference, .. } => {
+                self.tool_changed(at, *request, definition, difference)
+            }
             Event::ToolFinished { outcome, .. } => self.tool_finished(at, outcome.clone()),
             Event::PersonAsked { request } => self.asked(at, request),
             Event::PersonAnswered { response, .. } => self.answered(at, response),
@@ -85,7 +87,9 @@ impl Run {
             }
             Event::ToolFinished { key, .. } => self.in_flight() == Some(*key),
             Event::PersonAsked { request } => match &self.phase {
-                Phase::Acting { current, begun, .. } => current.key == request.id && *begun != current.needs_approval(),
+                Phase::Acting { current, begun, .. } => {
+                    current.request_id() == request.id && *begun != current.needs_approval()
+                }
                 _ => false,
             },
             Event::PersonAnswered { request_id, .. } => {

@@ -68,6 +68,8 @@ pub enum Event {
     ToolChanged {
         /// [`ToolCall::key`].
         key: Uuid,
+        /// The id of the human request that follows: one about this call may have been answered already.
+        request: Uuid,
         /// [`crate::tools::Definition::hash`] of what the server says now.
         definition: String,
         /// What is different, for the person.

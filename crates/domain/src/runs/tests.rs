@@ -19,7 +19,7 @@ fn call(key: u128, name: &str, replay: Replay, arguments: &Value) -> ToolCall {
 
 /// A call of a server's tool.
 fn remote(key: u128, approval: bool) -> ToolCall {
-    let target = Target { server: "bank".into(), tool: "pay".into(), definition: "d1".into(), approval };
+    let target = Target { server: "bank".into(), tool: "pay".into(), definition: "d1".into(), approval, request: None };
     ToolCall { target: Some(Box::new(target)), ..call(key, "bank__pay", Replay::Never, &json!({"amount": 10})) }
 }
 
@@ -404,7 +404,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (turn, any::<bool>(), prop::option::of(any::<u64>())).prop_map(|(turn, retry, after)| failed(turn, retry, after)),
         2 => any_call().prop_map(|call| Event::ToolStarted { call }),
         5 => (key.clone(), outcome).prop_map(|(key, outcome)| Event::ToolFinished { key, outcome }),
-        1 => key.clone().prop_map(|key| Event::ToolChanged { key, definition: "d2".into(), difference: "other words".into() }),
+        1 => key.clone().prop_map(|key| Event::ToolChanged { key, request: Uuid::from_u128(key.as_u128() + 1_000), definition: "d2".into(), difference: "other words".into() }),
         2 => (key, response).prop_map(|(request_id, response)| Event::PersonAnswered { request_id, response }),
         2 => (0_u128..6).prop_map(|id| Event::Held { request: approval(id) }),
         1 => Just(Event::Completed { result: None }),
@@ -417,7 +417,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 fn plausible(event: Event, run: &Run, keys: &mut u128) -> Event {
     let awaited = match &run.phase {
         _ if run.held.is_some() => run.held.as_ref().map(|request| request.id),
-        Phase::Acting { current, .. } | Phase::Asking { current, .. } => Some(current.key),
+        Phase::Acting { current, .. } => Some(current.key),
+        Phase::Asking { request, .. } => Some(request.id),
         _ => None,
     };
     let fitting = |key: Uuid| awaited.filter(|_| key.as_u128().is_multiple_of(2)).unwrap_or(key);
@@ -432,8 +433,8 @@ fn plausible(event: Event, run: &Run, keys: &mut u128) -> Event {
             Event::Replied { turn, reply }
         }
         Event::ToolFinished { key, outcome } => Event::ToolFinished { key: fitting(key), outcome },
-        Event::ToolChanged { key, definition, difference } => {
-            Event::ToolChanged { key: fitting(key), definition, difference }
+        Event::ToolChanged { key, request, definition, difference } => {
+            Event::ToolChanged { key: fitting(key), request, definition, difference }
         }
         Event::PersonAnswered { request_id, response } => {
             Event::PersonAnswered { request_id: fitting(request_id), response }

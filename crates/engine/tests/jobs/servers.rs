@@ -72,6 +72,13 @@ impl House {
         pending.unwrap().request
     }
 
+    /// Waits for another request than this.
+    async fn until_asked_after(&self, run: RunId, before: &HumanRequest) {
+        while self.asked(run).await.id == before.id {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// As the API does it: whether it was the first answer.
     async fn answer(&self, run: RunId, request: &HumanRequest, response: Response) -> bool {
         let (team, now, id, text) = (self.team, self.now(), request.id, response.text());
@@ -165,6 +172,28 @@ async fn changed_arguments_are_what_is_sent() {
     assert!(house.answer(run, &request, Response::Edited(other)).await);
     house.until(run, "completed").await;
     assert_eq!(server.calls(), [json!({ "name": "pay", "arguments": { "amount": 9 } })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changes_between_approval_and_call_is_asked_about_once_more() {
+    let server = McpServer::start(tools("Does it.")).await.unwrap();
+    let house = house(&server, json!({})).await;
+    let (model, seen) = caller("bank__pay", json!({ "amount": 10 }));
+    let _engine = house.engine(model);
+    let run = house.start(None).await;
+    for words in ["Does it otherwise.", "Does it in a third way."] {
+        let request = house.asked(run).await;
+        server.list(tools(words));
+        assert!(house.answer(run, &request, Response::Approved(true)).await);
+        house.until_asked_after(run, &request).await;
+        assert_eq!(server.calls(), Vec::<Value>::new());
+    }
+    let request = house.asked(run).await;
+    assert!(request.description.clone().unwrap().contains("Does it in a third way."));
+    assert!(house.answer(run, &request, Response::Approved(true)).await);
+    house.until(run, "completed").await;
+    assert_eq!(server.calls().len(), 1);
+    assert!(matches!(seen.outcome(), Outcome::Ok(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Effects, finished, is_json_object};
 use crate::Timestamp;
@@ -36,12 +37,13 @@ impl Run {
     }
 
     /// The call was not made, since its tool is another by now: a person looks at what it has become.
-    pub(super) fn tool_changed(&mut self, at: Timestamp, definition: &str, difference: &str) -> Effects {
+    pub(super) fn tool_changed(&mut self, at: Timestamp, request: Uuid, definition: &str, difference: &str) -> Effects {
         let Phase::Acting { current, begun, .. } = &mut self.phase else { return vec![] };
         *begun = false;
         if let Some(target) = &mut current.target {
             definition.clone_into(&mut target.definition);
             target.approval = true;
+            target.request = Some(request);
         }
         let call = current.clone();
         self.intend(at, &call, Some(difference))

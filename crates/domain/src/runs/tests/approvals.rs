@@ -8,11 +8,20 @@ fn using(call: &ToolCall) -> Vec<Event> {
 }
 
 fn answer(response: Response) -> Event {
-    Event::PersonAnswered { request_id: Uuid::from_u128(1), response }
+    answer_to(1, response)
+}
+
+fn answer_to(request: u128, response: Response) -> Event {
+    Event::PersonAnswered { request_id: Uuid::from_u128(request), response }
 }
 
 fn changed() -> Event {
-    Event::ToolChanged { key: Uuid::from_u128(1), definition: "d2".into(), difference: "It pays twice now.".into() }
+    Event::ToolChanged {
+        key: Uuid::from_u128(1),
+        request: Uuid::from_u128(101),
+        definition: "d2".into(),
+        difference: "It pays twice now.".into(),
+    }
 }
 
 #[test]
@@ -92,11 +101,12 @@ fn a_tool_that_has_changed_is_approved_anew_whatever_the_policy() {
         history.extend(approval.then(|| answer(Response::Approved(true))));
         let (run, step) = after(Rules::default(), with(history.clone(), [changed()]));
         assert_eq!((kinds(&step), step.next), (vec!["tool_changed", "person_asked"], Some(Effect::Wait)));
+        assert_eq!(run.pending_request().unwrap().id, Uuid::from_u128(101), "the one before was answered");
         let words = run.pending_request().and_then(|request| request.description.clone()).unwrap();
         assert!(words.starts_with("It pays twice now.\n\nServer: bank") && words.contains("sha256:d2"), "{words}");
         assert_ne!(run.accepted("bank", "pay"), Some("d2"));
         let (run, step) =
-            after(Rules::default(), with(history, [changed(), claimed(), answer(Response::Approved(true))]));
+            after(Rules::default(), with(history, [changed(), claimed(), answer_to(101, Response::Approved(true))]));
         let Some(Effect::CallTool(made)) = step.next else { panic!("{step:?}") };
         assert_eq!(made.target.map(|target| target.definition), Some("d2".to_owned()));
         assert_eq!(run.accepted("bank", "pay"), Some("d2"), "for the rest of this Job");
