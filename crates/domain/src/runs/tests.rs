@@ -2,7 +2,7 @@
 
 mod approvals;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -456,7 +456,8 @@ proptest! {
         let rules = Rules { limits, json_object };
         let mut run = Run::new(rules.clone());
         let (mut journal, mut yielded, mut due, mut now, mut keys) = (vec![], HashSet::new(), None, 0, 100);
-        let mut ask_first = HashSet::new();
+        // Each call that may not be begun yet, and the request whose answer it waits for.
+        let mut ask_first = HashMap::new();
         for (events, pause) in batches {
             now += pause;
             let events: Vec<Event> = events.into_iter().map(|event| plausible(event, &run, &mut keys)).collect();
@@ -484,15 +485,15 @@ proptest! {
             prop_assert!(before.held.is_none() || run.held == before.held || step.events.iter().any(frees), "it went on by itself");
             for event in step.events {
                 match &event {
-                    Event::ToolChanged { key, .. } => {
+                    Event::ToolChanged { key, request, .. } => {
                         yielded.remove(&format!("tool {key}"));
-                        ask_first.insert(*key);
+                        ask_first.insert(*key, *request);
                     }
-                    Event::Replied { reply, .. } => ask_first.extend(reply.calls.iter().filter(|call| call.needs_approval()).map(|call| call.key)),
+                    Event::Replied { reply, .. } => ask_first.extend(reply.calls.iter().filter(|call| call.needs_approval()).map(|call| (call.key, call.key))),
                     Event::PersonAnswered { request_id, response: Response::Approved(true) | Response::Edited(_) } if before.held.is_none() => {
-                        ask_first.remove(request_id);
+                        ask_first.retain(|_, request| request != request_id);
                     }
-                    Event::ToolStarted { call } => prop_assert!(!ask_first.contains(&call.key), "{:?} was begun unapproved", call),
+                    Event::ToolStarted { call } => prop_assert!(!ask_first.contains_key(&call.key), "{:?} was begun unapproved", call),
                     _ => {}
                 }
                 journal.push(Entry { seq: journal.len() as u64 + 1, at: Timestamp(now), event });
