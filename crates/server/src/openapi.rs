@@ -12,7 +12,6 @@ pub(crate) use older::older;
 
 use serde_json::{Map, Value, json};
 
-use crate::operations::sent::{self, ANSWERED, CARRIED, SENT, Sent};
 use crate::operations::{Body, Chapter, Content, Entry, HEADERS, Parameter, Status};
 use schemas::Schemas;
 
@@ -23,9 +22,7 @@ const ABOUT: &str = "Errand runs AI Jobs durably and answers the v1 API of agent
     Send your API key as `Authorization: Bearer dv_…`. A key belongs to one team; what the team does not own does not exist for it.\n\n\
     Bodies are read strictly: an unknown key, a repeated one, a parameter that the operation does not have are refused by name. Lists take \
     `limit` and `offset`; a value outside of what is listed is refused, not clamped. Ids are UUIDs but for those of sandboxes, times are RFC 3339 \
-    in UTC with milliseconds. Every GET may be sent as HEAD; what else a path does not take is a 405 `method_not_allowed`, and `Allow` lists what it takes.\n\n\
-    A JSON body has 2 MiB at the most, 50,000 values in it, 64 levels and 1 MiB in one text, and comes as UTF-8 without a Content-Encoding; a path with its query string \
-    has 8 KiB, all headers together 32 KiB in 100 of them. What is larger is refused before it is read.\n\n\
+    in UTC with milliseconds. Every GET may be sent as HEAD.\n\n\
     What is marked `x-errand-extension` is Errand's own: a client that must also work elsewhere does without it.";
 
 /// The whole document.
@@ -36,8 +33,7 @@ pub(crate) fn document(entries: &[Entry]) -> Value {
         let path = paths.entry(entry.path).or_insert_with(|| json!({}));
         path[entry.method] = operation(entry, &mut schemas);
     }
-    let tags = Chapter::ALL.map(|chapter| json!({"name": chapter.title(), "description": about(chapter)}));
-    let webhooks: Map<_, _> = SENT.iter().map(|sent| (sent.event.to_owned(), webhook(sent, &mut schemas))).collect();
+    let tags = Chapter::ALL.map(|chapter| json!({"name": chapter.title(), "description": chapter.text()}));
     let headers: Map<_, _> = HEADERS.iter().map(|(name, text)| ((*name).to_owned(), header(text))).collect();
     json!({
         "openapi": "3.1.0",
@@ -51,21 +47,12 @@ pub(crate) fn document(entries: &[Entry]) -> Value {
         "security": [{"bearerAuth": []}],
         "tags": tags,
         "paths": paths,
-        "webhooks": webhooks,
         "components": {
             "schemas": schemas.all(),
             "headers": headers,
             "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer"}},
         },
     })
-}
-
-/// What is said of a chapter.
-pub(crate) fn about(chapter: Chapter) -> String {
-    match chapter {
-        Chapter::Webhooks => format!("{}\n\n{}", chapter.text(), sent::ABOUT),
-        chapter => chapter.text().to_owned(),
-    }
 }
 
 fn operation(entry: &Entry, schemas: &mut Schemas) -> Value {
@@ -93,25 +80,6 @@ fn operation(entry: &Entry, schemas: &mut Schemas) -> Value {
         operation["requestBody"] = request_body(body, told.example.body, schemas);
     }
     operation
-}
-
-/// What a receiver of an event is sent, and what its answers mean.
-fn webhook(sent: &Sent, schemas: &mut Schemas) -> Value {
-    let headers = CARRIED.map(|(name, example, text)| {
-        json!({"name": name, "in": "header", "required": true, "description": text, "schema": {"type": "string"}, "example": example})
-    });
-    let content = json!({"schema": schemas.answer(sent::body), "example": parsed(sent.example)});
-    let responses = ANSWERED.map(|(status, text)| (status.to_owned(), json!({"description": text})));
-    json!({"post": {
-        "operationId": format!("webhook.{}", sent.event),
-        "tags": [Chapter::Webhooks.title()],
-        "summary": format!("Event {}", sent.event),
-        "description": sent.text,
-        "security": [],
-        "parameters": headers,
-        "requestBody": {"required": true, "content": {"application/json": content}},
-        "responses": Map::from_iter(responses),
-    }})
 }
 
 fn described(place: &str, parameter: Parameter) -> Value {
@@ -203,7 +171,7 @@ fn error(status: &Status, ours: bool, entry: &Entry, schemas: &mut Schemas) -> V
         "description": status.text,
         "headers": headers,
         "content": {"application/json": {"schema": schemas.error()}},
-        "x-errand-codes": entry.codes(status),
+        "x-errand-codes": status.errors,
     });
     if ours {
         error[EXTENSION] = true.into();

@@ -16,7 +16,6 @@ pub(crate) mod messages;
 mod parameters;
 pub(crate) mod runs;
 pub(crate) mod sandboxes;
-pub(crate) mod sent;
 mod statuses;
 pub(crate) mod upload_urls;
 pub(crate) mod webhooks;
@@ -129,10 +128,8 @@ impl Entry {
             400 | 401 | 403 | 429 | 500 => keyed,
             // The door can be full, and the head of any request be too large.
             414 | 431 | 503 => true,
-            // Also what an operation without a body is sent is read.
-            408 => self.changes() || self.operation.body.is_some(),
-            413 => json || (self.changes() && self.operation.body.is_none()),
-            415 => json,
+            408 => self.operation.body.is_some(),
+            413 | 415 => json,
             409 | 422 => self.changes(),
             507 => self.method != "get",
             _ => false,
@@ -140,15 +137,6 @@ impl Entry {
         let listed = |code| self.operation.errors.contains(&code);
         let answered = STATUSES.iter().filter(|status| listed(status.code) || may(status.code));
         answered.map(|status| (status, !listed(status.code))).collect()
-    }
-
-    /// The codes of a status that it may answer: those that do not depend on the operation, and its own of the others.
-    pub(crate) fn codes(&self, status: &Status) -> Vec<&'static str> {
-        let may = |code: &&str| match *code {
-            "insufficient_scope" => self.scope.is_some(),
-            code => !statuses::OF_FEW.contains(&code) || self.operation.codes.contains(&code),
-        };
-        status.errors.iter().copied().filter(may).collect()
     }
 }
 
@@ -206,8 +194,6 @@ pub(crate) struct Operation {
     pub(crate) headers: &'static [&'static str],
     /// The errors that the published API lists for it; for an extension, those that are likely.
     pub(crate) errors: &'static [u16],
-    /// The codes that it may answer and few others do.
-    pub(crate) codes: &'static [&'static str],
     pub(crate) example: Example,
 }
 
@@ -231,7 +217,6 @@ impl Operation {
             content,
             headers: &[],
             errors: &[],
-            codes: &[],
             example: Example { query: "", body: "", answer: "" },
         }
     }
@@ -263,10 +248,6 @@ impl Operation {
 
     fn fails(self, errors: &'static [u16]) -> Self {
         Self { errors, ..self }
-    }
-
-    fn with_codes(self, codes: &'static [&'static str]) -> Self {
-        Self { codes, ..self }
     }
 
     fn ours(self) -> Self {

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::html::{code, each, escaped, line, prose, row, table};
 use super::shapes::{described, kind, link, shape};
-use crate::openapi::{about, curl};
-use crate::operations::sent::{ANSWERED, SENT, Sent};
+use crate::openapi::curl;
 use crate::operations::{Chapter, Entry, STATUSES};
 
 const SETUP: &str = "export ERRAND_BASE_URL=http://127.0.0.1:8080\nexport ERRAND_API_KEY=dv_…";
@@ -18,14 +17,9 @@ pub(super) fn page(entries: &[Entry], document: &Value, style: &str, script: &st
         let of_it = entries.iter().filter(|entry| entry.operation.chapter == chapter);
         let operations = each(of_it, |entry| operation(entry, document));
         let title = chapter.title();
-        let sent = if chapter == Chapter::Webhooks {
-            each(SENT.iter(), |sent| webhook(sent, document))
-        } else {
-            String::new()
-        };
         format!(
-            "<section class=\"chapter\" id=\"{title}\"><h2>{title}</h2>{}{sent}{operations}</section>\n",
-            prose(&about(chapter))
+            "<section class=\"chapter\" id=\"{title}\"><h2>{title}</h2>{}{operations}</section>\n",
+            prose(chapter.text())
         )
     });
     format!(
@@ -47,13 +41,6 @@ pub(super) fn page(entries: &[Entry], document: &Value, style: &str, script: &st
 fn menu(entries: &[Entry]) -> String {
     let chapter = |chapter: Chapter| {
         let of_it = entries.iter().filter(|entry| entry.operation.chapter == chapter);
-        let sent = SENT.iter().filter(|_| chapter == Chapter::Webhooks);
-        let sent = each(sent, |sent| {
-            format!(
-                "<li><a href=\"#webhook.{0}\"><span>Event {0}</span> <b class=\"post\">post</b></a></li>\n",
-                sent.event
-            )
-        });
         let items = each(of_it, |entry| {
             format!(
                 "<li><a href=\"#{id}\"><span>{summary}</span> <b class=\"{method}\">{method}</b></a></li>\n",
@@ -62,7 +49,7 @@ fn menu(entries: &[Entry]) -> String {
                 method = entry.method,
             )
         });
-        format!("<h4><a href=\"#{0}\">{0}</a></h4><ul>\n{sent}{items}</ul>\n", chapter.title())
+        format!("<h4><a href=\"#{0}\">{0}</a></h4><ul>\n{items}</ul>\n", chapter.title())
     };
     let more = "<h4>More</h4><ul><li><a href=\"#errors\"><span>Errors</span></a></li><li><a href=\"#schemas\"><span>Schemas</span></a></li></ul>\n";
     Chapter::ALL.map(chapter).concat() + more
@@ -104,28 +91,6 @@ fn operation(entry: &Entry, document: &Value) -> String {
         } else {
             code(&format!("Answer {}", told.success), told.example.answer.trim_end())
         },
-    )
-}
-
-/// An event that is sent, as an operation of its receiver's.
-fn webhook(sent: &Sent, document: &Value) -> String {
-    let published = &document["webhooks"][sent.event]["post"];
-    let answers: Vec<_> = ANSWERED
-        .iter()
-        .map(|(status, text)| row(&[&format!("<b class=\"status\">{status}</b>"), &line(text)]))
-        .collect();
-    let example = serde_json::to_string_pretty(&published["requestBody"]["content"]["application/json"]["example"]);
-    format!(
-        "<section class=\"operation\" id=\"webhook.{event}\"><h3><a href=\"#webhook.{event}\">Event {event}</a></h3>\n\
-         <p class=\"place\"><b class=\"post\">post</b> <code>webhook_url</code></p>\n\
-         <div class=\"columns\"><div class=\"words-side\">\n{text}{parameters}{body}<h5>What your answer means</h5>{answers}</div>\n\
-         <div class=\"examples\">\n{example}</div></div></section>\n",
-        event = sent.event,
-        text = prose(sent.text),
-        parameters = parameters(published),
-        body = body(published, document),
-        answers = table(&["Answer", ""], &answers),
-        example = code("Body", &example.unwrap_or_default()),
     )
 }
 

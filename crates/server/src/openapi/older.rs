@@ -9,10 +9,6 @@ use serde_json::{Map, Value, json};
 pub(crate) fn older(document: &Value) -> Value {
     let mut older = translated(document, &document["components"]["schemas"]);
     older["openapi"] = "3.0.3".into();
-    // It has no place for them; readers of it know them by this name.
-    if let Some(webhooks) = older.as_object_mut().and_then(|members| members.remove("webhooks")) {
-        older["x-webhooks"] = webhooks;
-    }
     older
 }
 

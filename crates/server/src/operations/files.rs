@@ -43,7 +43,6 @@ pub(crate) fn push() -> Operation {
         .creates()
         .ours()
         .fails(&[400, 401, 403, 413, 500])
-        .with_codes(&["team_full"])
         .example(
             "path=rates.csv",
             "EUR,1.08\n",

@@ -12,7 +12,6 @@ pub(crate) fn respond() -> Operation {
     Operation::of::<RespondAnswer>("human_request.respond", Chapter::People, "Answer a run", TEXT)
         .takes::<Respond>()
         .fails(&[400, 401, 403, 404, 500])
-        .with_codes(&["request_already_answered"])
         .example(
             "",
             r#"{

@@ -47,7 +47,6 @@ pub(crate) fn post() -> Operation {
         .takes::<PostMessage>()
         .creates()
         .fails(&[400, 401, 403, 404, 500])
-        .with_codes(&["run_full", "run_not_resumable"])
         .example(
             "",
             r#"{

@@ -18,7 +18,6 @@ pub(crate) fn start() -> Operation {
         .creates()
         .tells(&["x-errand-warning"])
         .fails(&[400, 401, 403, 404, 500])
-        .with_codes(&["agent_has_no_build"])
         .example(
             "",
             r#"{

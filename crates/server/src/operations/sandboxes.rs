@@ -53,7 +53,6 @@ pub(crate) fn upload() -> Operation {
         .takes_a_file()
         .creates()
         .fails(&[400, 401, 403, 404, 413, 500])
-        .with_codes(&["sandbox_full", "team_full"])
         .example(
             "path=/workspace/november.csv",
             "date,amount\n2026-11-03,80.00\n",

@@ -13,17 +13,6 @@ pub(crate) struct Status {
     pub(crate) headers: &'static [&'static str],
 }
 
-/// Codes that only operations give which say so.
-pub(crate) const OF_FEW: [&str; 7] = [
-    "agent_has_no_build",
-    "invalid_upload_url",
-    "request_already_answered",
-    "run_full",
-    "run_not_resumable",
-    "sandbox_full",
-    "team_full",
-];
-
 /// The table, by number.
 pub(crate) const STATUSES: [Status; 17] = [
     Status {

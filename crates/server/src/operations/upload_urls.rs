@@ -38,7 +38,6 @@ fn sent(id: &'static str) -> Operation {
         .takes_bytes()
         .ours()
         .fails(&[400, 403, 404, 413, 429, 500, 503])
-        .with_codes(&["invalid_upload_url", "sandbox_full", "team_full"])
         .example(
             "",
             "date,amount\n2026-12-01,12.00\n",
