@@ -32,7 +32,7 @@ pub(crate) use crate::connections::bodies::TooSlow;
 pub(crate) use crate::connections::words::words;
 
 /// The most bytes that the head of a request may have. Its headers may be a hundred, which is hyper's own bound.
-const HEAD_MAX: usize = 32 * 1024;
+pub(crate) const HEAD_MAX: usize = 32 * 1024;
 /// What is read ahead of a request at the most, and written ahead of a client.
 const BUFFER_MAX: usize = 64 * 1024;
 /// How long a connection that we end is listened to.

@@ -3,6 +3,7 @@
 //! It is the same for everybody and says nothing about what is stored, so it needs no key. It is made once, when it is first asked for. The
 //! page is one file with its style and its script in it: the policy it comes with lets a browser run just these, and load nothing at all.
 
+mod deliveries;
 mod html;
 mod page;
 mod shapes;

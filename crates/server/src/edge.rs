@@ -29,10 +29,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Set on answers of operations that the published API does not have.
 const EXTENSION: HeaderName = HeaderName::from_static("x-errand-extension");
 /// The longest id that is taken over from a request, in bytes.
-const LONGEST_ID: usize = 128;
+pub(crate) const LONGEST_ID: usize = 128;
 
 /// The longest path with its query string, in bytes.
-const URI_MAX: usize = 8 * 1024;
+pub(crate) const URI_MAX: usize = 8 * 1024;
 
 /// What every answer says to a browser that comes upon it, unless the operation has something better to say: it is data, nobody else's, and
 /// nothing to be shown in a frame. Not in the API's document: no client has to know.

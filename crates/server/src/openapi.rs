@@ -3,27 +3,26 @@
 //! The document is OpenAPI 3.1; `openapi/older.rs` says the same in 3.0.3. Nothing is written down here that an operation, a shape or a table
 //! under `operations/` could say. It is served by `documentation.rs`.
 
+mod about;
 mod curl;
+mod deliveries;
 mod older;
 mod schemas;
 
 pub(crate) use curl::curl;
 pub(crate) use older::older;
 
+use domain::sandboxes::FILE_MAX;
 use serde_json::{Map, Value, json};
 
-use crate::operations::{Body, Chapter, Content, Entry, HEADERS, Parameter, Status};
+use crate::body::BODY_MAX;
+use crate::operations::{BEFORE_KEYS, Body, CODES, Chapter, Content, Entry, Failure, Given, HEADERS, Parameter};
 use schemas::Schemas;
 
 /// Marks what the published API does not have.
 const EXTENSION: &str = "x-errand-extension";
-
-const ABOUT: &str = "Errand runs AI Jobs durably and answers the v1 API of agents, builds, runs and sandboxes.\n\n\
-    Send your API key as `Authorization: Bearer dv_…`. A key belongs to one team; what the team does not own does not exist for it.\n\n\
-    Bodies are read strictly: an unknown key, a repeated one, a parameter that the operation does not have are refused by name. Lists take \
-    `limit` and `offset`; a value outside of what is listed is refused, not clamped. Ids are UUIDs but for those of sandboxes, times are RFC 3339 \
-    in UTC with milliseconds. Every GET may be sent as HEAD.\n\n\
-    What is marked `x-errand-extension` is Errand's own: a client that must also work elsewhere does without it.";
+/// Says how many bytes a body may have, or the file in it.
+const MOST: &str = "x-errand-max-bytes";
 
 /// The whole document.
 pub(crate) fn document(entries: &[Entry]) -> Value {
@@ -34,20 +33,24 @@ pub(crate) fn document(entries: &[Entry]) -> Value {
         path[entry.method] = operation(entry, &mut schemas);
     }
     let tags = Chapter::ALL.map(|chapter| json!({"name": chapter.title(), "description": chapter.text()}));
-    let headers: Map<_, _> = HEADERS.iter().map(|(name, text)| ((*name).to_owned(), header(text))).collect();
+    let headers: Map<_, _> =
+        HEADERS.iter().map(|(name, kind, text)| ((*name).to_owned(), header(kind, text))).collect();
+    let (webhooks, wrong_method) = (deliveries::webhooks(&mut schemas), wrong_method(&mut schemas));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Errand API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": ABOUT,
+            "description": about::about(),
             "license": {"name": env!("CARGO_PKG_LICENSE")},
         },
         "servers": [{"url": "/"}],
         "security": [{"bearerAuth": []}],
         "tags": tags,
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
+            "responses": {"MethodNotAllowed": wrong_method},
             "schemas": schemas.all(),
             "headers": headers,
             "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer"}},
@@ -97,11 +100,17 @@ fn request_body(body: &Body, example: &str, schemas: &mut Schemas) -> Value {
     match body {
         Body::Json(shape) => {
             let content = json!({"schema": schemas.request(*shape), "example": parsed(example)});
-            json!({"required": true, "content": {"application/json": content}})
+            json!({
+                "required": true,
+                "description": about::json_body(),
+                MOST: BODY_MAX,
+                "content": {"application/json": content},
+            })
         }
         Body::Bytes => {
             let content = json!({"schema": binary(), "example": example});
-            json!({"required": true, "content": {"application/octet-stream": content}})
+            let text = "The file itself, as large as the server allows: 1 GiB unless it is set otherwise.";
+            json!({"required": true, "description": text, "content": {"application/octet-stream": content}})
         }
         Body::File => {
             let form = json!({
@@ -112,7 +121,8 @@ fn request_body(body: &Body, example: &str, schemas: &mut Schemas) -> Value {
             });
             json!({
                 "required": true,
-                "description": "A form with one file, or the file itself.",
+                "description": "A form with one file, or the file itself. The file has at most 10 MiB.",
+                MOST: FILE_MAX,
                 EXTENSION: true,
                 "content": {
                     "multipart/form-data": {"schema": form},
@@ -125,13 +135,13 @@ fn request_body(body: &Body, example: &str, schemas: &mut Schemas) -> Value {
 
 fn responses(entry: &Entry, schemas: &mut Schemas) -> Value {
     let told = &entry.operation;
-    let mut headers = names(told.headers, entry);
+    let mut headers = names(told.success, told.headers, entry);
     let mut content = content(&told.content, schemas);
     if told.extension {
-        headers.extend(names(&[EXTENSION], entry));
+        headers.extend(references([EXTENSION]));
     }
     if entry.changes() {
-        headers.extend(names(&["idempotent-replayed"], entry));
+        headers.extend(references(["idempotent-replayed"]));
     }
     if let Some(carried) = content.values_mut().next().filter(|_| !told.example.answer.is_empty()) {
         carried["example"] = match told.content {
@@ -140,10 +150,8 @@ fn responses(entry: &Entry, schemas: &mut Schemas) -> Value {
         };
     }
     let success = json!({"description": "Success.", "headers": headers, "content": content});
-    let errors = entry
-        .errors()
-        .into_iter()
-        .map(|(status, ours)| (status.code.to_string(), error(status, ours && !told.extension, entry, schemas)));
+    let failures = entry.failures().into_iter();
+    let errors = failures.map(|failure| (failure.status.to_string(), error(&failure, entry, schemas)));
     Value::Object([(told.success.to_string(), success)].into_iter().chain(errors).collect())
 }
 
@@ -162,33 +170,53 @@ fn content(content: &Content, schemas: &mut Schemas) -> Map<String, Value> {
     Map::from_iter([(kind.to_owned(), carried)])
 }
 
-fn error(status: &Status, ours: bool, entry: &Entry, schemas: &mut Schemas) -> Value {
-    let mut headers = names(status.headers, entry);
+fn error(failure: &Failure, entry: &Entry, schemas: &mut Schemas) -> Value {
+    let own: Vec<_> = failure.codes.iter().flat_map(|code| code.headers).copied().collect();
+    let mut headers = names(failure.status, &own, entry);
     if entry.operation.extension {
-        headers.extend(names(&[EXTENSION], entry));
+        headers.extend(references([EXTENSION]));
     }
-    let mut error = json!({
-        "description": status.text,
-        "headers": headers,
-        "content": {"application/json": {"schema": schemas.error()}},
-        "x-errand-codes": status.errors,
-    });
-    if ours {
+    let codes: Vec<_> = failure.codes.iter().map(|code| code.name).collect();
+    let mut error = refusal(&failure.text(), headers, &codes, schemas);
+    if failure.unlisted {
         error[EXTENSION] = true.into();
     }
     error
 }
 
-/// The headers of these names, and those that every answer has, or every one to a key.
-fn names(names: &[&str], entry: &Entry) -> Map<String, Value> {
-    const OF_KEYS: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-    let of_keys = OF_KEYS.into_iter().filter(|_| entry.scope.is_some());
-    let all = ["x-request-id"].into_iter().chain(of_keys).chain(names.iter().copied());
-    all.map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")}))).collect()
+/// What a path answers to a method that it does not take. It is no operation's, so no path can have it.
+fn wrong_method(schemas: &mut Schemas) -> Value {
+    let codes: Vec<_> = CODES.iter().filter(|code| code.given == Given::OfPaths).collect();
+    let headers = ["x-request-id"].into_iter().chain(codes.iter().flat_map(|code| code.headers).copied());
+    let texts: Vec<_> = codes.iter().map(|code| code.text).collect();
+    let names: Vec<_> = codes.iter().map(|code| code.name).collect();
+    refusal(&texts.join(" "), references(headers), &names, schemas)
 }
 
-fn header(text: &str) -> Value {
-    json!({"description": text, "schema": {"type": "string"}, EXTENSION: true})
+fn refusal(text: &str, headers: Map<String, Value>, codes: &[&str], schemas: &mut Schemas) -> Value {
+    json!({
+        "description": text,
+        "headers": headers,
+        "content": {"application/json": {"schema": schemas.error()}},
+        "x-errand-codes": codes,
+    })
+}
+
+/// The headers of these names, and those that every answer has, or every one to a known key.
+fn names(status: u16, names: &[&str], entry: &Entry) -> Map<String, Value> {
+    const OF_KEYS: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    let known = entry.scope.is_some() && !BEFORE_KEYS.contains(&status);
+    let of_keys = OF_KEYS.into_iter().filter(|_| known);
+    references(["x-request-id"].into_iter().chain(of_keys).chain(names.iter().copied()))
+}
+
+fn references<'n>(names: impl IntoIterator<Item = &'n str>) -> Map<String, Value> {
+    let reference = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+    names.into_iter().map(|name| (name.to_owned(), reference(name))).collect()
+}
+
+fn header(kind: &str, text: &str) -> Value {
+    json!({"description": text, "schema": {"type": kind}, EXTENSION: true})
 }
 
 fn binary() -> Value {

@@ -6,12 +6,14 @@
 
 pub(crate) mod agents;
 pub(crate) mod builds;
+pub(crate) mod deliveries;
 pub(crate) mod documentation;
 pub(crate) mod events;
 pub(crate) mod files;
 mod headers;
 pub(crate) mod health;
 pub(crate) mod human_requests;
+mod lengths;
 pub(crate) mod messages;
 mod parameters;
 pub(crate) mod runs;
@@ -21,8 +23,11 @@ pub(crate) mod upload_urls;
 pub(crate) mod webhooks;
 
 pub(crate) use headers::HEADERS;
-pub(crate) use parameters::Parameter;
-pub(crate) use statuses::{STATUSES, Status};
+pub(crate) use lengths::LENGTHS;
+pub(crate) use parameters::{NARROWER, Parameter};
+pub(crate) use statuses::{BEFORE_KEYS, CODES, Code, Failure, Given};
+
+use std::collections::BTreeMap;
 
 use domain::api_keys::Scope;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -111,8 +116,8 @@ impl Entry {
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path = names.filter_map(path_parameter).map(|parameter| ("path", parameter));
         let in_query = (self.operation.query)().into_iter().map(|parameter| ("query", parameter));
-        let in_headers = self.changes().then(idempotency_key).map(|parameter| ("header", parameter));
-        in_path.chain(in_query).chain(in_headers)
+        let in_headers = (self.operation.headers_in)().into_iter().chain(self.changes().then(idempotency_key));
+        in_path.chain(in_query).chain(in_headers.map(|parameter| ("header", parameter)))
     }
 
     /// Whether it changes something in a key's name, so that it can be sent twice and done once.
@@ -120,23 +125,33 @@ impl Entry {
         self.method != "get" && self.scope.is_some()
     }
 
-    /// Every error that it may answer, and whether the published API does not list it.
-    pub(crate) fn errors(&self) -> Vec<(&'static Status, bool)> {
-        let (keyed, json) = (self.scope.is_some(), matches!(self.operation.body, Some(Body::Json(_))));
-        let may = |code| match code {
-            // An unknown parameter is refused everywhere, and a database can be away at any time.
-            400 | 401 | 403 | 429 | 500 => keyed,
-            // The door can be full, and the head of any request be too large.
-            414 | 431 | 503 => true,
-            408 => self.operation.body.is_some(),
-            413 | 415 => json,
-            409 | 422 => self.changes(),
-            507 => self.method != "get",
-            _ => false,
+    /// Every error that it may answer, by status.
+    pub(crate) fn failures(&self) -> Vec<Failure> {
+        let listed = self.operation.listed.iter().map(|status| (*status, Vec::new()));
+        let mut codes: BTreeMap<u16, Vec<&'static Code>> = listed.collect();
+        for code in CODES.iter().filter(|code| self.may_answer(code)) {
+            codes.entry(code.status).or_default().push(code);
+        }
+        let unlisted = |status| !self.operation.extension && !self.operation.listed.contains(&status);
+        codes.into_iter().map(|(status, codes)| Failure { status, codes, unlisted: unlisted(status) }).collect()
+    }
+
+    fn may_answer(&self, code: &Code) -> bool {
+        let by_kind = match code.given {
+            Given::Always => true,
+            Given::WithKey => self.scope.is_some(),
+            Given::WithBody => self.operation.body.is_some() || self.changes(),
+            Given::WithSmallBody => match self.operation.body {
+                Some(Body::Json(_)) => true,
+                Some(_) => false,
+                None => self.changes(),
+            },
+            Given::WithJson => matches!(self.operation.body, Some(Body::Json(_))),
+            Given::Changing => self.changes(),
+            Given::Writing => self.method != "get",
+            Given::Named | Given::OfPaths => false,
         };
-        let listed = |code| self.operation.errors.contains(&code);
-        let answered = STATUSES.iter().filter(|status| listed(status.code) || may(status.code));
-        answered.map(|status| (status, !listed(status.code))).collect()
+        by_kind || self.operation.codes.contains(&code.name)
     }
 }
 
@@ -186,14 +201,18 @@ pub(crate) struct Operation {
     /// Whether the published API does not have it. Its answers then say so in a header.
     pub(crate) extension: bool,
     pub(crate) query: fn() -> Vec<Parameter>,
+    /// Headers that mean something to it alone.
+    pub(crate) headers_in: fn() -> Vec<Parameter>,
     pub(crate) body: Option<Body>,
     /// The status of its success.
     pub(crate) success: u16,
     pub(crate) content: Content,
     /// Headers of the success beside those of every answer.
     pub(crate) headers: &'static [&'static str],
-    /// The errors that the published API lists for it; for an extension, those that are likely.
-    pub(crate) errors: &'static [u16],
+    /// The statuses of errors that the published API lists for it.
+    pub(crate) listed: &'static [u16],
+    /// The codes that it may answer beside those of all operations of its kind: see [`Given`].
+    pub(crate) codes: &'static [&'static str],
     pub(crate) example: Example,
 }
 
@@ -212,11 +231,13 @@ impl Operation {
             text,
             extension: false,
             query: Vec::new,
+            headers_in: Vec::new,
             body: None,
             success: 200,
             content,
             headers: &[],
-            errors: &[],
+            listed: &[],
+            codes: &[],
             example: Example { query: "", body: "", answer: "" },
         }
     }
@@ -237,6 +258,10 @@ impl Operation {
         Self { query, ..self }
     }
 
+    fn asks_in_headers(self, headers_in: fn() -> Vec<Parameter>) -> Self {
+        Self { headers_in, ..self }
+    }
+
     /// The success is a 201.
     fn creates(self) -> Self {
         Self { success: 201, ..self }
@@ -246,8 +271,12 @@ impl Operation {
         Self { headers, ..self }
     }
 
-    fn fails(self, errors: &'static [u16]) -> Self {
-        Self { errors, ..self }
+    fn lists(self, listed: &'static [u16]) -> Self {
+        Self { listed, ..self }
+    }
+
+    fn gives(self, codes: &'static [&'static str]) -> Self {
+        Self { codes, ..self }
     }
 
     fn ours(self) -> Self {

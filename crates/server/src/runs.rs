@@ -33,7 +33,7 @@ use crate::{App, Shared};
 /// Where runs that are started here say they come from.
 const SOURCE: &str = "api";
 /// The longest `webhook_url`, in bytes.
-const WEBHOOK_MAX: usize = 2_048;
+pub(crate) const WEBHOOK_MAX: usize = 2_048;
 /// Says what of a request was taken and will not do what it says.
 const WARNING: HeaderName = HeaderName::from_static("x-errand-warning");
 /// The longest title, in characters.

@@ -7,15 +7,17 @@ use serde_json::{Map, Value, json};
 
 /// Marks what a document has beyond what it must be compared with.
 const EXTENSION: &str = "x-errand-extension";
+/// Names the keywords of a schema that it has beyond that.
+const NARROWER: &str = "x-errand-narrower";
 
 /// The operations of a document without prose: path, then method in lower case, then `parameters`, `requestBody`, `responses`, `security`.
 pub fn whole(document: &Value) -> Value {
-    bare(document, &|_| true)
+    bare(document, What::Whole)
 }
 
-/// The same without anything that is marked as an extension.
+/// The same without anything that is marked as an extension, and without keywords that are.
 pub fn published(document: &Value) -> Value {
-    bare(document, &|part| part[EXTENSION] != true)
+    bare(document, What::Published)
 }
 
 /// Where two values differ, as JSON pointers with what stands there. Nothing if they do not.
@@ -48,12 +50,30 @@ fn compare(place: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn bare(document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
+/// How much of a document is looked at.
+#[derive(Clone, Copy)]
+enum What {
+    Whole,
+    Published,
+}
+
+impl What {
+    fn keeps(self, part: &Value) -> bool {
+        matches!(self, Self::Whole) || part[EXTENSION] != true
+    }
+
+    fn keeps_keyword(self, keyword: &str, keywords: &Map<String, Value>) -> bool {
+        let narrower = keywords.get(NARROWER).and_then(Value::as_array);
+        matches!(self, Self::Whole) || !narrower.is_some_and(|ours| ours.iter().any(|own| own == keyword))
+    }
+}
+
+fn bare(document: &Value, what: What) -> Value {
     let mut paths = Map::new();
     for (path, methods) in members(&document["paths"]) {
-        let kept = members(methods).filter(|(_, operation)| keep(operation));
+        let kept = members(methods).filter(|(_, operation)| what.keeps(operation));
         let bared: Map<_, _> =
-            kept.map(|(method, operation)| (method.clone(), bare_operation(operation, document, keep))).collect();
+            kept.map(|(method, operation)| (method.clone(), bare_operation(operation, document, what))).collect();
         if !bared.is_empty() {
             paths.insert(path.clone(), bared.into());
         }
@@ -61,19 +81,19 @@ fn bare(document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
     paths.into()
 }
 
-fn bare_operation(operation: &Value, document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
-    let parameters = operation["parameters"].as_array().into_iter().flatten().filter(|parameter| keep(parameter));
+fn bare_operation(operation: &Value, document: &Value, what: What) -> Value {
+    let parameters = operation["parameters"].as_array().into_iter().flatten().filter(|parameter| what.keeps(parameter));
     let parameters = parameters.map(|parameter| {
         let word = |key: &str| parameter[key].as_str().unwrap_or_default();
         let required = parameter["required"] == true;
-        let about = json!({"required": required, "schema": schema(&parameter["schema"], document, keep)});
+        let about = json!({"required": required, "schema": schema(&parameter["schema"], document, what)});
         (format!("{} {}", word("in"), word("name")), about)
     });
-    let body = Some(&operation["requestBody"]).filter(|body| body.is_object() && keep(body));
-    let body = body.map(|body| json!({"required": body["required"] == true, "content": content(body, document, keep)}));
-    let responses = members(&operation["responses"]).filter(|(_, response)| keep(response));
+    let body = Some(&operation["requestBody"]).filter(|body| body.is_object() && what.keeps(body));
+    let body = body.map(|body| json!({"required": body["required"] == true, "content": content(body, document, what)}));
+    let responses = members(&operation["responses"]).filter(|(_, response)| what.keeps(response));
     let responses =
-        responses.map(|(status, response)| (status.clone(), json!({"content": content(response, document, keep)})));
+        responses.map(|(status, response)| (status.clone(), json!({"content": content(response, document, what)})));
     json!({
         "parameters": parameters.collect::<Map<_, _>>(),
         "requestBody": body,
@@ -82,32 +102,32 @@ fn bare_operation(operation: &Value, document: &Value, keep: &dyn Fn(&Value) -> 
     })
 }
 
-fn content(holder: &Value, document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
+fn content(holder: &Value, document: &Value, what: What) -> Value {
     let kinds = members(&holder["content"]);
-    kinds.map(|(kind, carried)| (kind.clone(), json!({"schema": schema(&carried["schema"], document, keep)}))).collect()
+    kinds.map(|(kind, carried)| (kind.clone(), json!({"schema": schema(&carried["schema"], document, what)}))).collect()
 }
 
-fn schema(value: &Value, document: &Value, keep: &dyn Fn(&Value) -> bool) -> Value {
+fn schema(value: &Value, document: &Value, what: What) -> Value {
     let Value::Object(keywords) = value else { return value.clone() };
     if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
         let target = document.pointer(reference.trim_start_matches('#'));
-        return schema(target.unwrap_or(&Value::Null), document, keep);
+        return schema(target.unwrap_or(&Value::Null), document, what);
     }
     let mut bared = Map::new();
     for (keyword, value) in keywords {
         let value = match keyword.as_str() {
             "description" | "title" | "example" => continue,
-            name if name.starts_with("x-") => continue,
+            name if name.starts_with("x-") || !what.keeps_keyword(name, keywords) => continue,
             "properties" => {
-                let kept = members(value).filter(|(_, value)| keep(value));
-                kept.map(|(name, value)| (name.clone(), schema(value, document, keep))).collect()
+                let kept = members(value).filter(|(_, value)| what.keeps(value));
+                kept.map(|(name, value)| (name.clone(), schema(value, document, what))).collect()
             }
             "anyOf" | "oneOf" | "allOf" => {
-                value.as_array().into_iter().flatten().map(|one| schema(one, document, keep)).collect()
+                value.as_array().into_iter().flatten().map(|one| schema(one, document, what)).collect()
             }
             // Two spellings of "anything".
             "additionalProperties" if *value == true => json!({}),
-            "items" | "additionalProperties" => schema(value, document, keep),
+            "items" | "additionalProperties" => schema(value, document, what),
             "required" => {
                 let mut names: Vec<_> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 names.sort_unstable();
@@ -175,6 +195,16 @@ mod tests {
         let theirs = document(&json!({"properties": {"a": {"type": "string"}}}));
         assert_eq!(differences(&published(&ours), &published(&theirs)), Vec::<String>::new());
         assert_eq!(differences(&whole(&ours), &whole(&theirs)).len(), 1);
+    }
+
+    #[test]
+    fn keywords_of_ours_are_left_out_on_demand() {
+        let plain = document(&json!({"type": "string"}));
+        let narrower = |ours: Value| document(&json!({"type": "string", "maxLength": 5, NARROWER: ours}));
+        for (ours, found) in [(json!(["maxLength"]), 0), (json!(["minLength"]), 1), (json!([]), 1)] {
+            assert_eq!(differences(&published(&narrower(ours.clone())), &published(&plain)).len(), found, "{ours}");
+            assert_eq!(differences(&whole(&narrower(ours)), &whole(&plain)).len(), 1);
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ fn modernise(published: &Value, reading: Reading) -> Result<Value, String> {
                 ("anyOf", Value::Array(modern.collect::<Result<_, _>>()?))
             }
             "items" | "additionalProperties" => (keyword.as_str(), modernise(value, reading)?),
-            "type" | "enum" | "format" | "required" | "minLength" | "minimum" | "maximum" => {
+            "type" | "enum" | "format" | "required" | "minLength" | "maxLength" | "minimum" | "maximum" => {
                 (keyword.as_str(), value.clone())
             }
             unknown => return Err(format!("the keyword `{unknown}` is not known")),

@@ -4,10 +4,11 @@
 
 use serde_json::Value;
 
+use super::deliveries::{deliveries, menu_item};
 use super::html::{code, each, escaped, line, prose, row, table};
 use super::shapes::{described, kind, link, shape};
 use crate::openapi::curl;
-use crate::operations::{Chapter, Entry, STATUSES};
+use crate::operations::{CODES, Chapter, Entry};
 
 const SETUP: &str = "export ERRAND_BASE_URL=http://127.0.0.1:8080\nexport ERRAND_API_KEY=dv_…";
 
@@ -17,8 +18,9 @@ pub(super) fn page(entries: &[Entry], document: &Value, style: &str, script: &st
         let of_it = entries.iter().filter(|entry| entry.operation.chapter == chapter);
         let operations = each(of_it, |entry| operation(entry, document));
         let title = chapter.title();
+        let sent = if chapter == Chapter::Webhooks { deliveries(document) } else { String::new() };
         format!(
-            "<section class=\"chapter\" id=\"{title}\"><h2>{title}</h2>{}{operations}</section>\n",
+            "<section class=\"chapter\" id=\"{title}\"><h2>{title}</h2>{}{sent}{operations}</section>\n",
             prose(chapter.text())
         )
     });
@@ -49,7 +51,8 @@ fn menu(entries: &[Entry]) -> String {
                 method = entry.method,
             )
         });
-        format!("<h4><a href=\"#{0}\">{0}</a></h4><ul>\n{items}</ul>\n", chapter.title())
+        let sent = if chapter == Chapter::Webhooks { menu_item() } else { String::new() };
+        format!("<h4><a href=\"#{0}\">{0}</a></h4><ul>\n{sent}{items}</ul>\n", chapter.title())
     };
     let more = "<h4>More</h4><ul><li><a href=\"#errors\"><span>Errors</span></a></li><li><a href=\"#schemas\"><span>Schemas</span></a></li></ul>\n";
     Chapter::ALL.map(chapter).concat() + more
@@ -117,7 +120,8 @@ fn body(published: &Value, document: &Value) -> String {
         format!("<p>{name}<code>{}</code></p>{}", escaped(kind_of), shape(schema))
     });
     let told: String = told.collect();
-    if told.is_empty() { told } else { format!("<h5>Body</h5>{told}") }
+    let limits = prose(published["requestBody"]["description"].as_str().unwrap_or_default());
+    if told.is_empty() { told } else { format!("<h5>Body</h5>{limits}{told}") }
 }
 
 fn answers(published: &Value) -> String {
@@ -137,19 +141,25 @@ fn answers(published: &Value) -> String {
             format!("<p><b class=\"status\">{status}</b> {}</p>\n", told.join(" or "))
         })
         .collect();
-    let bad: Vec<_> = bad.into_iter().map(|(status, _)| format!("<a href=\"#error-{status}\">{status}</a>")).collect();
-    let bad =
-        if bad.is_empty() { String::new() } else { format!("<p class=\"failures\">Errors: {}</p>\n", bad.join(" ")) };
+    let bad = each(bad, |(status, response)| {
+        let codes = response["x-errand-codes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let codes: Vec<_> = codes.map(|code| format!("<a href=\"#error-{0}\">{0}</a>", escaped(code))).collect();
+        if codes.is_empty() { String::new() } else { format!("<b class=\"status\">{status}</b> {}; ", codes.join(" ")) }
+    });
+    let bad = if bad.is_empty() {
+        bad
+    } else {
+        format!("<p class=\"failures\">Errors: {}</p>\n", bad.trim_end_matches("; "))
+    };
     format!("<h5>Answers</h5>{}{bad}", good.concat())
 }
 
 fn errors() -> String {
-    let rows: Vec<_> = STATUSES
+    let rows: Vec<_> = CODES
         .iter()
-        .map(|status| {
-            let codes: Vec<_> = status.errors.iter().map(|code| format!("<code>{code}</code>")).collect();
-            let number = format!("<b class=\"status\" id=\"error-{0}\">{0}</b>", status.code);
-            row(&[&number, &codes.join("<br>"), &line(status.text)])
+        .map(|code| {
+            let name = format!("<code id=\"error-{0}\">{0}</code>", code.name);
+            row(&[&format!("<b class=\"status\">{}</b>", code.status), &name, &line(code.text)])
         })
         .collect();
     format!(
@@ -157,7 +167,7 @@ fn errors() -> String {
          <code>{{\"error\": code, \"message\": text}}</code>, {}. The code is for programs and stays; the message is for people and says what \
          was wrong, where, and what to do. The header <code>x-request-id</code> is what the server's operator needs.</p>\n{}</section>\n",
         link("ErrorBody"),
-        table(&["Status", "Codes", "When"], &rows)
+        table(&["Status", "Code", "When"], &rows)
     )
 }
 

@@ -58,14 +58,17 @@ fn plain(name: &str, schema: &Value) -> String {
         "string" => match schema["format"].as_str() {
             Some("date-time") => "time".to_owned(),
             Some("uuid") => "UUID".to_owned(),
-            Some("uri") => "URL".to_owned(),
+            Some("uri") => format!("URL{}", length(schema)),
             Some("binary") => "bytes".to_owned(),
-            _ if schema["minLength"] == 1 => "string, not empty".to_owned(),
-            _ => "string".to_owned(),
+            _ => format!("string{}{}", if schema["minLength"] == 1 { ", not empty" } else { "" }, length(schema)),
         },
         "number" | "integer" => format!("{name}{}", bounds(schema)),
         other => escaped(other),
     }
+}
+
+fn length(schema: &Value) -> String {
+    schema["maxLength"].as_u64().map(|most| format!(", at most {most} characters")).unwrap_or_default()
 }
 
 fn bounds(schema: &Value) -> String {

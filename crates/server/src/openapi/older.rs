@@ -9,6 +9,10 @@ use serde_json::{Map, Value, json};
 pub(crate) fn older(document: &Value) -> Value {
     let mut older = translated(document, &document["components"]["schemas"]);
     older["openapi"] = "3.0.3".into();
+    // It has no such section.
+    if let Some(webhooks) = older.as_object_mut().and_then(|older| older.remove("webhooks")) {
+        older["x-webhooks"] = webhooks;
+    }
     older
 }
 

@@ -8,7 +8,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use crate::operations::SchemaOf;
+use crate::operations::{LENGTHS, NARROWER, SchemaOf};
 
 /// How bodies are read and how answers are written differ in what must be there, so there are two collections.
 pub(super) struct Schemas {
@@ -50,6 +50,13 @@ impl Schemas {
                 "{name} is read and written differently"
             );
             all.insert(name, schema);
+        }
+        for (name, field, most) in LENGTHS {
+            // A name that is none of these is one that a test misses.
+            if let Some(field) = all.get_mut(name).and_then(|schema| schema["properties"].get_mut(field)) {
+                field["maxLength"] = most.into();
+                field[NARROWER] = ["maxLength"].into_iter().collect();
+            }
         }
         all
     }

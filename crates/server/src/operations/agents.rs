@@ -12,7 +12,7 @@ pub(crate) fn list() -> Operation {
     const TEXT: &str = "The agents of the key's team, the newest first.";
     Operation::of::<AgentPage>("agent.list", Chapter::Agents, "List agents", TEXT)
         .asks(page)
-        .fails(&[401, 500])
+        .lists(&[401, 500])
         .example(
             "limit=20",
             "",
@@ -42,7 +42,7 @@ pub(crate) fn create() -> Operation {
         .takes::<CreateAgent>()
         .creates()
         .tells(NORMALIZED)
-        .fails(&[400, 401, 500])
+        .lists(&[400, 401, 500])
         .example(
             "",
             r#"{
@@ -66,7 +66,8 @@ pub(crate) fn get() -> Operation {
     const TEXT: &str = "One agent, with the build that a run started now would take: the one with the highest revision number. \
         An agent without a build has no key `build`.";
     Operation::of::<AgentAnswer>("agent.get", Chapter::Agents, "Read an agent", TEXT)
-        .fails(&[400, 401, 404, 500])
+        .lists(&[400, 401, 404, 500])
+        .gives(&["not_found"])
         .example("", "", CREATED)
 }
 

@@ -10,7 +10,8 @@ pub(crate) fn list() -> Operation {
     const TEXT: &str = "All builds of an agent, the highest revision number first.";
     Operation::of::<BuildPage>("build.list", Chapter::Builds, "List the builds of an agent", TEXT)
         .asks(page)
-        .fails(&[400, 401, 404, 500])
+        .lists(&[400, 401, 404, 500])
+        .gives(&["not_found"])
         .example(
             "limit=20",
             "",
@@ -50,7 +51,8 @@ pub(crate) fn create() -> Operation {
         .takes::<CreateBuild>()
         .creates()
         .tells(NORMALIZED)
-        .fails(&[400, 401, 404, 500])
+        .lists(&[400, 401, 404, 500])
+        .gives(&["not_found"])
         .example(
             "",
             r#"{
@@ -97,7 +99,8 @@ pub(crate) fn create() -> Operation {
 pub(crate) fn get() -> Operation {
     const TEXT: &str = "One build. It never changes.";
     Operation::of::<BuildAnswer>("build.get", Chapter::Builds, "Read a build", TEXT)
-        .fails(&[400, 401, 404, 500])
+        .lists(&[400, 401, 404, 500])
+        .gives(&["not_found"])
         .example(
             "",
             "",

@@ -1,7 +1,7 @@
 //! `event.…`: the journal of a run as it grows. Answered in `server/src/events.rs`.
 
 use contract::events::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::parameters::query;
 use super::{Chapter, Content, Operation, Parameter, schema_of};
@@ -15,7 +15,8 @@ pub(crate) fn stream() -> Operation {
     Operation::with("event.stream", Chapter::Runs, "Follow a run", TEXT, Content::Events(schema_of::<Event>))
         .ours()
         .asks(after)
-        .fails(&[400, 401, 404, 500])
+        .asks_in_headers(last_event_id)
+        .gives(&["not_found"])
         .example(
             "after=4",
             "",
@@ -33,5 +34,15 @@ data: {"seq":6,"type":"interrupted","run_id":"0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e
 
 fn after() -> Vec<Parameter> {
     const TEXT: &str = "The last entry that the reader has; 0 or nothing for all.";
-    vec![query("after", json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}), 4.into(), TEXT)]
+    vec![query("after", seq(), 4.into(), TEXT)]
+}
+
+fn last_event_id() -> Vec<Parameter> {
+    const TEXT: &str =
+        "The last `id` that the reader has, as browsers send it when they connect again. It wins over `after`.";
+    vec![query("Last-Event-ID", seq(), 4.into(), TEXT)]
+}
+
+fn seq() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})
 }

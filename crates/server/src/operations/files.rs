@@ -11,7 +11,6 @@ pub(crate) fn list() -> Operation {
     Operation::of::<TeamFilePage>("file.list", Chapter::Files, "List files of the team", TEXT)
         .asks(page)
         .ours()
-        .fails(&[400, 401, 500])
         .example(
             "limit=20",
             "",
@@ -42,7 +41,7 @@ pub(crate) fn push() -> Operation {
         .takes_a_file()
         .creates()
         .ours()
-        .fails(&[400, 401, 403, 413, 500])
+        .gives(&["payload_too_large", "sandbox_full", "team_full"])
         .example(
             "path=rates.csv",
             "EUR,1.08\n",
@@ -64,11 +63,11 @@ pub(crate) fn remove() -> Operation {
         fails with `file_missing`.";
     Operation::of::<FileRemoved>("file.remove", Chapter::Files, "Remove a file of the team", TEXT)
         .ours()
-        .fails(&[400, 401, 403, 404, 500])
+        .gives(&["not_found"])
         .example("", "", r#"{"removed": true}"#)
 }
 
 fn called() -> Vec<Parameter> {
-    const TEXT: &str = "What to call it: a relative path. Needed if the file itself is the body.";
+    const TEXT: &str = "What to call it: a relative path of at most 31 names of at most 255 bytes each. Needed if the file itself is the body.";
     vec![query("path", json!({"type": "string"}), "rates.csv".into(), TEXT)]
 }

@@ -11,7 +11,8 @@ pub(crate) fn respond() -> Operation {
         `request_already_answered`.";
     Operation::of::<RespondAnswer>("human_request.respond", Chapter::People, "Answer a run", TEXT)
         .takes::<Respond>()
-        .fails(&[400, 401, 403, 404, 500])
+        .lists(&[400, 401, 403, 404, 500])
+        .gives(&["not_found", "request_already_answered"])
         .example(
             "",
             r#"{

@@ -11,7 +11,8 @@ pub(crate) fn list() -> Operation {
         `type` is `text`, `tool_call`, `tool_result`, `human_request` or `system`; `role` is `user`, `assistant`, `tool` or `system`.";
     Operation::of::<MessagePage>("message.list", Chapter::People, "Read the transcript", TEXT)
         .asks(message_page)
-        .fails(&[400, 401, 403, 404, 500])
+        .lists(&[400, 401, 403, 404, 500])
+        .gives(&["not_found"])
         .example(
             "limit=50&offset=0",
             "",
@@ -46,7 +47,8 @@ pub(crate) fn post() -> Operation {
     Operation::of::<PostedMessageAnswer>("message.post", Chapter::People, "Write to a run", TEXT)
         .takes::<PostMessage>()
         .creates()
-        .fails(&[400, 401, 403, 404, 500])
+        .lists(&[400, 401, 403, 404, 500])
+        .gives(&["not_found", "run_not_resumable", "run_full"])
         .example(
             "",
             r#"{

@@ -3,7 +3,10 @@
 use contract::pages::{DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET};
 use serde_json::{Value, json};
 
-/// A parameter in the path or in the query string.
+/// Names the keywords of a schema that the published one has not, though it has the schema.
+pub(crate) const NARROWER: &str = "x-errand-narrower";
+
+/// A parameter in the path, in the query string, or in a header.
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
@@ -18,6 +21,11 @@ pub(crate) struct Parameter {
 /// An optional parameter of the query string.
 pub(super) fn query(name: &'static str, schema: Value, example: Value, text: &'static str) -> Parameter {
     Parameter { name, text, schema, required: false, example, extension: false }
+}
+
+/// A text of at most so many characters, where the published API gives no bound.
+pub(super) fn text_of(most: usize) -> Value {
+    json!({"type": "string", "maxLength": most, NARROWER: ["maxLength"]})
 }
 
 /// The parameter that stands in a path under this name. A path with another name has no description, which a test notices.

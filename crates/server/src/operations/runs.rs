@@ -1,23 +1,24 @@
 //! `run.…`: executions of builds. Answered in `server/src/runs.rs`.
 
-use contract::pages::{SEVERITIES, STATUS_FILTERS};
+use contract::pages::{SEVERITIES, STATUS_FILTERS, TEXT_MAX};
 use contract::runs::{CreateRun, RunAnswer, RunDetail, RunPage, StopAnswer};
 use serde_json::json;
 
-use super::parameters::{query, run_page};
+use super::parameters::{query, run_page, text_of};
 use super::{Chapter, Operation, Parameter};
 
 pub(crate) fn start() -> Operation {
     const TEXT: &str = "Accepts a run on the agent's newest build and answers at once; nothing of it is done yet. A run without a \
         `sandbox_id` gets a sandbox of its own, so that the files it writes can be fetched.\n\n\
         `message` is what the run is told beside its build's config. An agent without a build cannot run: `agent_has_no_build`. \
-        What happens to the run is sent to `webhook_url`. One that the server may not call as things are is taken all the same; \
+        What happens to the run is sent to `webhook_url`: see the webhooks. One that the server may not call as things are is taken all the same; \
         `x-errand-warning` says why.";
     Operation::of::<RunAnswer>("run.start", Chapter::Runs, "Start a run", TEXT)
         .takes::<CreateRun>()
         .creates()
         .tells(&["x-errand-warning"])
-        .fails(&[400, 401, 403, 404, 500])
+        .lists(&[400, 401, 403, 404, 500])
+        .gives(&["not_found", "agent_has_no_build"])
         .example(
             "",
             r#"{
@@ -51,7 +52,7 @@ pub(crate) fn list() -> Operation {
         is to ask for all.";
     Operation::of::<RunPage>("run.list", Chapter::Runs, "List runs", TEXT)
         .asks(|| run_page().into_iter().chain(filters()).collect())
-        .fails(&[400, 401, 500])
+        .lists(&[400, 401, 500])
         .example(
             "status=pending&sort_order=desc",
             "",
@@ -85,7 +86,6 @@ pub(crate) fn list() -> Operation {
 }
 
 fn filters() -> [Parameter; 12] {
-    let text = || json!({"type": "string"});
     let uuid = || json!({"type": "string", "format": "uuid"});
     let one_of = |words: &[&str]| json!({"type": "string", "enum": words});
     let by_default = |words: &[&str], word: &str| json!({"type": "string", "enum": words, "default": word});
@@ -102,8 +102,8 @@ fn filters() -> [Parameter; 12] {
         query("agent_id", uuid(), id(), "Only runs of this agent."),
         query("user_id", uuid(), id(), "Finds nothing: runs here have no user."),
         query("case_queue_id", uuid(), id(), "Finds nothing: there are no case queues."),
-        query("source", text(), "api".into(), "Only runs that were started from here. At most 1,000 characters."),
-        query("search", text(), "invoices".into(), "Only runs whose title has this text. At most 1,000 characters."),
+        query("source", text_of(TEXT_MAX), "api".into(), "Only runs that were started from here."),
+        query("search", text_of(TEXT_MAX), "invoices".into(), "Only runs whose title has this text."),
         query("has_issues", one_of(&["true", "false"]), "false".into(), "`true` finds nothing, `false` everything."),
         query("issue_severity", one_of(&SEVERITIES), "low".into(), "Finds nothing: there are no evaluations."),
         query(
@@ -121,10 +121,13 @@ pub(crate) fn get() -> Operation {
         `pending` → `starting` → `running` → `completed`, `failed` or `interrupted`; `waiting` while a person is asked. It is `pending` \
         again while a failed call of the model rests, and after a message, until a worker takes it. Everything a run has said is in its \
         transcript before its status is one of the last three.";
-    Operation::of::<RunDetail>("run.get", Chapter::Runs, "Read a run", TEXT).fails(&[400, 401, 403, 404, 500]).example(
-        "",
-        "",
-        r#"{
+    Operation::of::<RunDetail>("run.get", Chapter::Runs, "Read a run", TEXT)
+        .lists(&[400, 401, 403, 404, 500])
+        .gives(&["not_found"])
+        .example(
+            "",
+            "",
+            r#"{
   "run": {
     "id": "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e03",
     "agent_id": "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e01",
@@ -146,14 +149,15 @@ pub(crate) fn get() -> Operation {
     "type": "approval"
   }
 }"#,
-    )
+        )
 }
 
 pub(crate) fn stop() -> Operation {
     const TEXT: &str = "Stops a run: it becomes `interrupted` as soon as its worker sees it. To stop a run that has ended is a success \
         that changes nothing. It takes no body.";
     Operation::of::<StopAnswer>("run.stop", Chapter::Runs, "Stop a run", TEXT)
-        .fails(&[400, 401, 403, 404, 500, 502])
+        .lists(&[400, 401, 403, 404, 500, 502])
+        .gives(&["not_found"])
         .example(
             "",
             "",

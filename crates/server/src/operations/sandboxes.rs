@@ -12,7 +12,7 @@ pub(crate) fn create() -> Operation {
         can be fetched and the next run can go on with them.";
     Operation::of::<SandboxAnswer>("sandbox.create", Chapter::Sandboxes, "Create a sandbox", TEXT)
         .creates()
-        .fails(&[401, 500])
+        .lists(&[401, 500])
         .example(
             "",
             "",
@@ -27,7 +27,8 @@ pub(crate) fn list() -> Operation {
     const TEXT: &str = "What lies directly in one folder of a sandbox.";
     Operation::of::<FilePage>("sandbox.list_files", Chapter::Sandboxes, "List files", TEXT)
         .asks(folder)
-        .fails(&[401, 404, 500])
+        .lists(&[401, 404, 500])
+        .gives(&["not_found"])
         .example(
             "path=/workspace",
             "",
@@ -52,7 +53,8 @@ pub(crate) fn upload() -> Operation {
         .asks(place)
         .takes_a_file()
         .creates()
-        .fails(&[400, 401, 403, 404, 413, 500])
+        .lists(&[400, 401, 403, 404, 413, 500])
+        .gives(&["not_found", "payload_too_large", "sandbox_full", "team_full"])
         .example(
             "path=/workspace/november.csv",
             "date,amount\n2026-11-03,80.00\n",
@@ -64,23 +66,30 @@ pub(crate) fn upload() -> Operation {
 }
 
 pub(crate) fn download() -> Operation {
-    const TEXT: &str =
-        "The bytes of one file. `content-type` goes by the ending of its name, and no browser takes it for a page.";
+    const TEXT: &str = "The bytes of one file. `content-type` goes by the ending of its name, and no browser takes it for a page. One of more \
+        than 10 MB, which only an upload URL or a run can have put there, is a 413.";
     Operation::with("sandbox.download", Chapter::Sandboxes, "Download a file", TEXT, Content::File)
         .ours()
+        .tells(&["content-disposition"])
         .asks(file)
-        .fails(&[400, 401, 404, 500])
+        .gives(&["not_found", "payload_too_large"])
         .example("path=/workspace/november.csv", "", "date,amount\n2026-11-03,80.00\n")
 }
 
 fn folder() -> Vec<Parameter> {
     let schema = json!({"type": "string", "default": WORKSPACE});
-    vec![query("path", schema, WORKSPACE.into(), "The folder, an absolute path.")]
+    vec![query(
+        "path",
+        schema,
+        WORKSPACE.into(),
+        "The folder, an absolute path: at most 32 names of at most 255 bytes each.",
+    )]
 }
 
 /// Where an upload goes. The published API has no such parameter.
 fn place() -> Vec<Parameter> {
-    const TEXT: &str = "Where to put the file. Needed if the file itself is the body.";
+    const TEXT: &str =
+        "Where to put the file: at most 32 names of at most 255 bytes each. Needed if the file itself is the body.";
     let path = query("path", json!({"type": "string"}), "/workspace/november.csv".into(), TEXT);
     vec![Parameter { extension: true, ..path }]
 }

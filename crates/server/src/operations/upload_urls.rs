@@ -10,7 +10,8 @@ pub(crate) fn create() -> Operation {
         pass it on as a secret. It leads to this one path, can be used again while it is good, and ends with the key that asked for it.";
     Operation::of::<UploadUrl>("upload_url.create", Chapter::Sandboxes, "Make an upload URL", TEXT)
         .takes::<NewUploadUrl>()
-        .fails(&[401, 403, 404, 500])
+        .lists(&[401, 403, 404, 500])
+        .gives(&["not_found"])
         .example(
             "",
             r#"{"path": "/workspace/december.csv"}"#,
@@ -37,7 +38,16 @@ fn sent(id: &'static str) -> Operation {
     Operation::of::<UploadedFile>(id, Chapter::Sandboxes, "Send a file to an upload URL", TEXT)
         .takes_bytes()
         .ours()
-        .fails(&[400, 403, 404, 413, 429, 500, 503])
+        .gives(&[
+            "invalid_request",
+            "invalid_upload_url",
+            "not_found",
+            "payload_too_large",
+            "sandbox_full",
+            "team_full",
+            "rate_limited",
+            "internal_error",
+        ])
         .example(
             "",
             "date,amount\n2026-12-01,12.00\n",

@@ -10,7 +10,6 @@ pub(crate) fn list() -> Operation {
     Operation::of::<DeadLetterPage>("dead_letter.list", Chapter::Webhooks, "List dead letters", TEXT)
         .asks(page)
         .ours()
-        .fails(&[400, 401, 500])
         .example(
             "limit=20",
             "",
@@ -38,6 +37,6 @@ pub(crate) fn replay() -> Operation {
     const TEXT: &str = "Has a dead letter sent again, as if for the first time, with the id and the bytes that it had. A URL that has answered 410 is called again from then on.";
     Operation::of::<ReplayAnswer>("dead_letter.replay", Chapter::Webhooks, "Deliver a dead letter again", TEXT)
         .ours()
-        .fails(&[400, 401, 404, 500])
+        .gives(&["not_found"])
         .example("", "", r#"{"replayed": true}"#)
 }

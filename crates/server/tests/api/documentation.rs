@@ -1,15 +1,15 @@
 //! The documentation: that it is the contract to the letter, says everything, is checked in, and can be read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::documents::{differences, published};
 
-use crate::house::{Answer, House, KEY, NOBODY, request};
+use crate::house::{Answer, House, KEY, NOBODY, config, request, text};
 
 /// Operations of the contract that are not served, with the reason.
 const NOT_SERVED: [(&str, &str, &str); 0] = [];
@@ -99,6 +99,149 @@ fn everything_has_a_name_and_words() {
     }
 }
 
+/// The operations that have each code. What a test gets of an operation must be among its own (see `house.rs`); this is the other way round.
+fn operations_by_code() -> BTreeMap<String, BTreeSet<String>> {
+    let document = server::openapi_document();
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (_, _, operation) in operations(&document["paths"]) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let codes = response["x-errand-codes"].as_array().into_iter().flatten();
+            let told = response["description"].as_str().expect("words");
+            assert!(status.starts_with('2') || codes.clone().count() > 0 || told.contains("never answers"), "{status}");
+            for code in codes {
+                found.entry(text(code)).or_default().insert(text(&operation["operationId"]));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn an_operation_lists_no_error_that_it_cannot_give() {
+    let found = operations_by_code();
+    let uploads = ["file.push", "sandbox.upload", "upload_url.post", "upload_url.put"];
+    let json =
+        ["agent.create", "build.create", "human_request.respond", "message.post", "run.start", "upload_url.create"];
+    let no_key =
+        ["documentation.older", "documentation.openapi", "documentation.page", "upload_url.post", "upload_url.put"];
+    for (code, only) in [
+        ("agent_has_no_build", &["run.start"][..]),
+        ("run_not_resumable", &["message.post"]),
+        ("run_full", &["message.post"]),
+        ("request_already_answered", &["human_request.respond"]),
+        ("invalid_upload_url", &uploads[2..]),
+        ("sandbox_full", &uploads),
+        ("team_full", &uploads),
+        ("unsupported_media_type", &json),
+        ("payload_too_large", &[&json[..], &uploads, &["sandbox.download"]].concat()),
+        ("request_timeout", &[&json[..], &uploads].concat()),
+    ] {
+        assert_eq!(found[code], only.iter().map(|id| (*id).to_owned()).collect(), "{code}");
+    }
+    for id in no_key.into_iter().chain(["health.alive", "health.ready"]) {
+        for code in ["invalid_token", "insufficient_scope", "rate_limited", "idempotency_key_in_use"] {
+            assert!(!found[code].contains(id), "{code} of {id}, which needs no key");
+        }
+        assert_eq!(found["invalid_request"].contains(id), no_key.contains(&id), "{id}");
+    }
+    for (list, without) in [("agent.list", "not_found"), ("run.list", "not_found"), ("run.get", "storage_full")] {
+        assert!(!found[without].contains(list), "{without} of {list}");
+    }
+    // It is of paths, so it is said once, for all.
+    assert!(!found.contains_key("method_not_allowed"));
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_answered_as_the_document_says_once_for_all_paths() {
+    let house = House::new().await;
+    let document = server::openapi_document();
+    let told = &document["components"]["responses"]["MethodNotAllowed"];
+    assert_eq!(told["x-errand-codes"], json!(["method_not_allowed"]));
+    assert!(document["info"]["description"].as_str().expect("words").contains("`method_not_allowed`"));
+    for (path, _) in document["paths"].as_object().expect("paths") {
+        let request = request("PATCH", &filled(path), KEY).body(Body::empty()).expect("a request");
+        let answer = house.send(request).await;
+        answer.refusal(405, "method_not_allowed");
+        for header in told["headers"].as_object().expect("headers").keys() {
+            assert!(answer.header(header).is_some(), "{path}: no {header}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_documented_is_the_longest_that_is_taken() {
+    let house = House::new().await;
+    let document = server::openapi_document();
+    let (agent, _) = house.agent().await;
+    let run = house.run().await;
+    let build = |name: &str| json!({"name": name, "config": config("i")});
+    let mut tried = 0;
+    for (schema, field, status) in [
+        ("CreateAgent", "name", 201),
+        ("NewBuild", "name", 201),
+        ("CreateBuild", "name", 201),
+        ("CreateRun", "message", 201),
+        ("CreateRun", "webhook_url", 201),
+        ("PostMessage", "message", 201),
+    ] {
+        let most =
+            document["components"]["schemas"][schema]["properties"][field]["maxLength"].as_u64().expect("a length");
+        let most = usize::try_from(most).expect("a length");
+        for (length, status) in [(most, status), (most + 1, 400)] {
+            let long = "x".repeat(length);
+            let (path, body) = match (schema, field) {
+                ("CreateAgent", _) => ("/v1/agents".to_owned(), json!({"name": long})),
+                ("NewBuild", _) => ("/v1/agents".to_owned(), json!({"name": "A", "build": build(&long)})),
+                ("CreateBuild", _) => {
+                    let mut body = build(&long);
+                    body["agent_id"] = json!(agent);
+                    ("/v1/builds".to_owned(), body)
+                }
+                ("CreateRun", "webhook_url") => {
+                    let url = format!("https://127.0.0.1/{}", &long["https://127.0.0.1/".len()..]);
+                    ("/v1/runs".to_owned(), json!({"agent_id": agent, "webhook_url": url}))
+                }
+                ("CreateRun", _) => ("/v1/runs".to_owned(), json!({"agent_id": agent, "message": long})),
+                _ => (format!("/v1/runs/{run}/messages"), json!({"message": long})),
+            };
+            let answer = house.post(&path, body).await;
+            assert_eq!(answer.status, status, "{schema}.{field} with {length}");
+            tried += 1;
+        }
+    }
+    let marked = times(&document["components"]["schemas"], "x-errand-narrower");
+    assert_eq!((tried, marked), (12, 6), "each length is tried");
+    let filters = document["paths"]["/v1/runs"]["get"]["parameters"].as_array().expect("parameters");
+    for filter in filters.iter().filter(|filter| filter["schema"]["maxLength"].is_u64()) {
+        let most = usize::try_from(filter["schema"]["maxLength"].as_u64().expect("a length")).expect("a length");
+        for (length, status) in [(most, 200), (most + 1, 400)] {
+            let path = format!("/v1/runs?{}={}", text(&filter["name"]), "x".repeat(length));
+            assert_eq!(house.get(&path).await.status, status, "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_limits_of_requests_are_said() {
+    let document = server::openapi_document();
+    let about = document["info"]["description"].as_str().expect("words");
+    let page = include_str!("../../../../docs/api.md");
+    for said in ["8 KiB", "32 KiB", "100 headers", "2 MiB", "1 MiB", "10 MiB", "16 MiB", "300 requests a minute"] {
+        assert!(about.contains(said), "{said} in the document");
+        assert!(page.contains(said), "{said} in docs/api.md");
+    }
+    assert!(about.contains("50000 values") && page.contains("50,000 values"));
+    for (_, _, operation) in operations(&document["paths"]) {
+        let body = &operation["requestBody"];
+        let most = body["x-errand-max-bytes"].as_u64();
+        let bytes = body.pointer("/content/application~1json").map(|_| 2 << 20);
+        let bytes = bytes.or(body.pointer("/content/multipart~1form-data").map(|_| 10 << 20));
+        assert_eq!(most, bytes, "{}", operation["operationId"]);
+    }
+    let follow = document["paths"]["/v1/runs/{run_id}/events"]["get"]["parameters"].as_array().expect("parameters");
+    assert!(follow.iter().any(|parameter| parameter["in"] == "header" && parameter["name"] == "Last-Event-ID"));
+}
+
 #[test]
 fn the_lists_of_models_are_those_that_configs_are_read_by() {
     use contract::configs as shown;
@@ -166,6 +309,13 @@ async fn the_page_shows_all_of_it_and_loads_nothing() {
     for name in document["components"]["schemas"].as_object().expect("schemas").keys() {
         assert!(html.contains(&format!("id=\"schema-{name}\"")), "{name}");
     }
+    for (event, webhook) in document["webhooks"].as_object().expect("webhooks") {
+        assert!(html.contains(&format!("id=\"webhook-{event}\"")), "{event}");
+        for parameter in webhook["post"]["parameters"].as_array().expect("headers") {
+            assert!(html.contains(&format!("<code>{}</code>", text(&parameter["name"]))), "{parameter}");
+        }
+    }
+    assert!(html.contains("errand webhooks secret") && html.contains("HMAC-SHA256"), "how a delivery is checked");
     // Each link leads somewhere.
     for target in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(html.contains(&format!("id=\"{target}\"")), "a link to #{target}");
@@ -193,6 +343,17 @@ fn operations(paths: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
 fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| if part.starts_with('{') { NOBODY } else { part });
     parts.collect::<Vec<_>>().join("/")
+}
+
+/// How often this key stands anywhere.
+fn times(value: &Value, key: &str) -> usize {
+    match value {
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| usize::from(name == key) + times(value, key)).sum()
+        }
+        Value::Array(items) => items.iter().map(|item| times(item, key)).sum(),
+        _ => 0,
+    }
 }
 
 /// Every text that stands under this key, wherever it is.

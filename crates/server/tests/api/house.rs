@@ -327,10 +327,11 @@ fn judge(method: &str, path: &str, answer: &Answer) {
     }
     let unpublished = OWN.has(method, &template) && !Contract::load().has(method, &template);
     if OWN.has(method, &template) {
-        let hint = "list it in crates/server/src/operations.rs";
+        let hint = "see crates/server/src/operations/statuses.rs";
         assert!(OWN.declares(method, &template, answer.status), "{method} {template}, {}: {hint}", answer.status);
         known_code(&method.to_lowercase(), &template, answer);
         known_kind(&method.to_lowercase(), &template, answer);
+        known_headers(&method.to_lowercase(), &template, answer);
     }
     if unpublished && answer.status < 400 {
         // The file of an extension may be JSON as well, and is nobody's business.
@@ -356,14 +357,28 @@ fn known_kind(method: &str, template: &str, answer: &Answer) {
     assert!(kinds["*/*"].is_object() || kinds[kind].is_object(), "{method} {template}, {}: {sent}", answer.status);
 }
 
-/// The code of an error must be one that the document lists for its status.
+/// What the API says in headers must be listed for the status.
+#[track_caller]
+fn known_headers(method: &str, template: &str, answer: &Answer) {
+    const SAYS: [&str; 6] =
+        ["x-", "retry-after", "idempotent-replayed", "www-authenticate", "allow", "content-disposition"];
+    // What every answer says to browsers and proxies is no news for a client.
+    const FOR_OTHERS: [&str; 3] = ["x-content-type-options", "x-frame-options", "x-accel-buffering"];
+    let headers = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["headers"];
+    for name in answer.headers.keys().map(axum::http::HeaderName::as_str) {
+        let says = SAYS.iter().any(|said| name.starts_with(said)) && !FOR_OTHERS.contains(&name);
+        assert!(!says || headers[name].is_object(), "{method} {template}, {}: list {name}", answer.status);
+    }
+}
+
+/// The code of an error must be one that the document lists for the operation and its status.
 #[track_caller]
 fn known_code(method: &str, template: &str, answer: &Answer) {
     if answer.status >= 400 {
         let codes = &DOCUMENT["paths"][template][method]["responses"][answer.status.to_string()]["x-errand-codes"];
         let code = &answer.json()["error"];
         let known = codes.as_array().is_some_and(|codes| codes.contains(code));
-        assert!(known, "{method} {template}, {}: list {code} in operations/statuses.rs", answer.status);
+        assert!(known, "{method} {template}, {}: name {code} in the operation's file under operations/", answer.status);
     }
 }
 

@@ -161,6 +161,9 @@ async fn larger_files_than_a_key_may_send_and_no_byte_more_than_allowed() {
     let large = url(&house, &place, "/workspace/large").await;
     let size = 12 * 1024 * 1024;
     assert_eq!(put(&house, &large, vec![7; size]).await.success(200)["size_bytes"], size);
+    // It is given out to nobody, which is documented: see `judge`.
+    let content = house.get(&format!("{place}/files/content?path=/workspace/large")).await;
+    content.refusal(413, "payload_too_large");
 
     house.restart(|app| app.upload_urls.most = 300_000);
     let limited = url(&house, &place, "/workspace/limited").await;

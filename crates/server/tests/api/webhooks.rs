@@ -1,5 +1,6 @@
 //! Webhooks on their way out: what is sent, how it is signed, and what becomes of receivers that do not take it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use domain::Ambient;
 use domain::human_requests::{HumanRequest, Kind};
 use domain::runs::{Cause, Event, Status};
-use domain::webhooks::{Secret, sign};
+use domain::webhooks::{ID, SIGNATURE, Secret, TIMESTAMP, sign};
 use serde_json::{Value, json};
 use server::{Deliveries, Delivering};
 use storage::{StoreError, Tx, webhooks};
 use testkit::hook::{Conduct, Hook, Received};
+use testkit::schemas::Contract;
 use uuid::Uuid;
 
 use crate::house::{House, OTHER_KEY, config, text};
@@ -118,6 +120,67 @@ async fn what_happens_to_a_run_is_sent_signed() {
     let third = hook.until("/c", 1).await.remove(0);
     let seconds: i64 = third.timestamp.parse().expect("seconds");
     assert_eq!(third.signature, sign(&[secret(2)], &third.id, seconds, &third.body));
+    delivering.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_is_what_the_document_says() {
+    let document = server::openapi_document();
+    let told = document["webhooks"].as_object().expect("webhooks");
+    // As paths of a document of its own, since the judge knows no other requests. Its answers are ours to give.
+    let mut paths = server::older_openapi_document()["x-webhooks"].clone();
+    for (_, webhook) in paths.as_object_mut().expect("webhooks") {
+        webhook["post"]["responses"] = json!({});
+    }
+    let judge = json!({"paths": paths, "components": server::older_openapi_document()["components"]});
+    let judge = Contract::of(judge).expect("a document that can be judged by");
+
+    let house = House::new().await;
+    let hook = Hook::start(|_, _| Conduct::Ok).expect("a hook");
+    let delivering = deliver(&house);
+    let request = HumanRequest {
+        id: Uuid::from_u128(7),
+        kind: Kind::Question,
+        title: "Which?".into(),
+        description: None,
+        questions: vec![],
+        call: None,
+        expires_at: None,
+    };
+    let mut sent = BTreeSet::new();
+    for (path, event, status) in [
+        ("/asked", Event::PersonAsked { request }, Status::Waiting),
+        ("/completed", Event::Completed { result: None }, Status::Completed),
+        ("/failed", Event::Failed { cause: Cause { code: "c".into(), message: "m".into() } }, Status::Failed),
+        ("/interrupted", Event::Interrupted { by: "stop_request".into() }, Status::Interrupted),
+    ] {
+        run(&house, &hook.url(path)).await;
+        let mut claimed = house.claim().await;
+        house.step(&mut claimed, vec![event], status).await;
+        house.app.bell.ring_outbox();
+        let body = body(&hook.until(path, 1).await.remove(0));
+        let name = text(&body["event"]);
+        let webhook = &told[&name]["post"];
+        judge.check_request("POST", &name, &body).expect("a documented body");
+        let schema = &webhook["requestBody"]["content"]["application/json"]["schema"];
+        for (field, narrowed) in schema["properties"].as_object().expect("what is its own") {
+            assert_eq!(body[field], narrowed["const"], "{name}: {field}");
+        }
+        assert_eq!(schema["required"] == json!(["human_request"]), body["human_request"].is_object(), "{name}");
+        sent.insert(name);
+    }
+    assert_eq!(sent, told.keys().cloned().collect(), "each event is sent, and no other");
+    for (name, webhook) in told {
+        judge
+            .check_request("POST", name, &webhook["post"]["requestBody"]["content"]["application/json"]["example"])
+            .expect(name);
+        let headers = webhook["post"]["parameters"].as_array().expect("headers").iter();
+        let names: Vec<_> = headers.map(|header| (text(&header["in"]), text(&header["name"]))).collect();
+        let sent = [ID, TIMESTAMP, SIGNATURE].map(|name| ("header".to_owned(), name.to_owned()));
+        assert_eq!(names, sent, "{name}");
+        let answers: Vec<_> = webhook["post"]["responses"].as_object().expect("answers").keys().collect();
+        assert_eq!(answers, ["2XX", "410", "default"], "{name}");
+    }
     delivering.drain(Duration::from_secs(5)).await;
 }
 
