@@ -23,7 +23,7 @@ pub(super) fn deliveries(document: &Value) -> String {
         .iter()
         .map(|told| {
             let name = format!("<code id=\"webhook-{0}\">{0}</code>", escaped(told.event));
-            let text = format!("{}. {}", told.summary, told.text());
+            let text = format!("{}. {}", told.summary, told.text);
             row(&[&name, &format!("<code>{}</code>", escaped(told.status)), &line(&text)])
         })
         .collect();
