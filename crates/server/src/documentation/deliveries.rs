@@ -17,29 +17,27 @@ pub(super) fn menu_item() -> String {
 
 /// The section.
 pub(super) fn deliveries(document: &Value) -> String {
-    let webhooks = &document["webhooks"];
-    let carried = |event: &str| &webhooks[event]["post"]["requestBody"]["content"]["application/json"];
     let events: Vec<_> = DELIVERIES
         .iter()
         .map(|told| {
             let name = format!("<code id=\"webhook-{0}\">{0}</code>", escaped(told.event));
-            let text = format!("{}. {}", told.summary, told.text());
+            let text = format!("{}. {}", told.summary, told.text);
             row(&[&name, &format!("<code>{}</code>", escaped(told.status)), &line(&text)])
         })
         .collect();
     let headers: Vec<_> = SENT
         .iter()
         .map(|(name, text, example)| {
-            row(&[&format!("<code>{name}</code>"), &line(text), &line(&format!("`{example}`"))])
+            row(&[&format!("<code>{name}</code>"), &line(&format!("`{example}`")), &line(text)])
         })
         .collect();
     let answers: Vec<_> = answers()
         .iter()
         .map(|(status, text)| row(&[&format!("<b class=\"status\">{status}</b>"), &line(text)]))
         .collect();
-    let payload = DELIVERIES.first().map(|told| &carried(told.event)["schema"]["$ref"]);
-    let payload =
-        payload.and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
+    let first = DELIVERIES.first().map(|told| &document["webhooks"][told.event]["post"]["requestBody"]);
+    let payload = first.and_then(|body| body["content"]["application/json"]["schema"]["$ref"].as_str());
+    let payload = payload.and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
     let bodies = each(&DELIVERIES, |told| {
         let body = serde_json::to_string_pretty(&told.example()).unwrap_or_default();
         if told.asks || told.event == "run_completed" { code(told.event, &body) } else { String::new() }
@@ -52,7 +50,7 @@ pub(super) fn deliveries(document: &Value) -> String {
          <div class=\"examples\">\n{bodies}</div></div></section>\n",
         about = prose(ABOUT),
         events = table(&["Event", "Status", "When"], &events),
-        headers = table(&["Header", "", "Such as"], &headers),
+        headers = table(&["Header", "Such as", ""], &headers),
         payload = link(payload),
         answers = table(&["Status", "What it does"], &answers),
     )

@@ -18,8 +18,8 @@ const COMMON: &str = "Errand runs AI Jobs durably and answers the v1 API of agen
     Bodies are read strictly: an unknown key, a repeated one, a parameter that the operation does not have are refused by name. Lists take \
     `limit` and `offset`; a value outside of what is listed is refused, not clamped. Ids are UUIDs but for those of sandboxes, times are RFC 3339 \
     in UTC with milliseconds. Every GET may be sent as HEAD.\n\n\
-    What is marked `x-errand-extension` is Errand's own: a client that must also work elsewhere does without it. `x-errand-narrower` names what of \
-    a schema is, such as a longest length.\n\n\
+    What is marked `x-errand-extension` is Errand's own: a client that must also work elsewhere does without it. `x-errand-narrower` names the \
+    keywords of a schema that are, such as `maxLength`.\n\n\
     Every answer that is no success is `{\"error\": code, \"message\": text}`; `x-errand-codes` lists the codes that may come with each status of \
     an operation. Three things are of paths and connections rather than of operations: a method that a path does not take is a 405 \
     `method_not_allowed`, and `allow` names those it takes; what is at no path is a 404 `not_found`; and what is no HTTP/1.1, or of which the \

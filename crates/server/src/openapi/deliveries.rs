@@ -23,7 +23,7 @@ fn delivery(told: &Delivery, payload: &Value) -> Value {
         "operationId": format!("webhook.{}", told.event),
         "tags": [Chapter::Webhooks.title()],
         "summary": told.summary,
-        "description": format!("{}\n\n{ABOUT}", told.text()),
+        "description": format!("{}\n\n{ABOUT}", told.text),
         "security": [],
         "parameters": parameters,
         "requestBody": {

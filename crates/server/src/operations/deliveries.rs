@@ -17,17 +17,27 @@ pub(crate) struct Delivery {
     pub(crate) status: &'static str,
     /// When it is sent.
     pub(crate) summary: &'static str,
+    /// What follows.
+    pub(crate) text: &'static str,
     /// Whether its body has a `human_request`.
     pub(crate) asks: bool,
 }
 
 /// All of them.
 pub(crate) const DELIVERIES: [Delivery; 4] = [
-    ended("run_completed", "completed", "A run was completed"),
-    ended("run_failed", "failed", "A run failed"),
-    ended("run_interrupted", "interrupted", "A run was interrupted"),
-    Delivery { event: "human_request", status: "waiting", summary: "A run asks a person and waits", asks: true },
+    ended("run_completed", "completed", "A run was completed", RESUMED),
+    ended("run_failed", "failed", "A run failed", "Its last message says why. It takes no more messages."),
+    ended("run_interrupted", "interrupted", "A run was interrupted", RESUMED),
+    Delivery {
+        event: "human_request",
+        status: "waiting",
+        summary: "A run asks a person and waits",
+        text: "The body has what is asked. Answer it with `human_request.respond`.",
+        asks: true,
+    },
 ];
+
+const RESUMED: &str = "A message may resume it; then it ends again, with a higher `seq`.";
 
 /// The shape of all their bodies.
 pub(crate) const PAYLOAD: SchemaOf = schema_of::<WebhookEvent>;
@@ -51,11 +61,11 @@ pub(crate) const SENT: [(&str, &str, &str); 3] = [
 pub(crate) fn answers() -> [(&'static str, String); 3] {
     let later = format!(
         "Anything else, a redirect too, and no answer within ten seconds: it is sent again with the same `{ID}` and the same bytes, after {}, \
-         each up to a fifth shorter or longer. Then it is a dead letter.",
+         each up to a fifth shorter or longer; a `retry-after` in seconds is kept to if it is longer, a day at most. Then it is a dead letter.",
         pauses().join(", ")
     );
     [
-        ("2XX", "Taken. The body is not looked at.".to_owned()),
+        ("2XX", "Taken. Nothing of the answer's body is kept, but one of more than 64 KiB is no answer.".to_owned()),
         (
             "410",
             "Nobody is there any more: this is a dead letter, and nothing more is sent to the URL for this team until one of its dead letters is replayed."
@@ -107,21 +117,10 @@ impl Delivery {
             }),
         }
     }
-
-    /// A paragraph.
-    pub(crate) fn text(&self) -> String {
-        if self.asks {
-            return "The body has what is asked; answer it with `human_request.respond`.".to_owned();
-        }
-        format!(
-            "The run has ended: its status is `{}`. A message may resume it unless it failed; then it ends again, with a higher `seq`.",
-            self.status
-        )
-    }
 }
 
-const fn ended(event: &'static str, status: &'static str, summary: &'static str) -> Delivery {
-    Delivery { event, status, summary, asks: false }
+const fn ended(event: &'static str, status: &'static str, summary: &'static str, text: &'static str) -> Delivery {
+    Delivery { event, status, summary, text, asks: false }
 }
 
 #[cfg(test)]
