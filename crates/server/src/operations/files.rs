@@ -41,7 +41,7 @@ pub(crate) fn push() -> Operation {
         .takes_a_file()
         .creates()
         .ours()
-        .gives(&["payload_too_large", "sandbox_full", "team_full"])
+        .gives(&["payload_too_large", "team_full"])
         .example(
             "path=rates.csv",
             "EUR,1.08\n",

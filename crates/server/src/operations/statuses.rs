@@ -70,8 +70,8 @@ pub(crate) const CODES: [Code; 23] = [
     code("payload_too_large", 413, Given::WithSmallBody).means("The body, or the file that is sent or asked for, is larger than what is taken."),
     code("run_full", 413, Given::Named).means("The run was told as much as it can keep: 16 MiB in all."),
     code("sandbox_full", 413, Given::Named)
-        .means("The sandbox holds as much as it may, or where the team's own files are kept does."),
-    code("team_full", 413, Given::Named).means("All files of the team together take up as much as they may."),
+        .means("The sandbox holds as much as it may."),
+    code("team_full", 413, Given::Named).means("All files of the team together take up as much as they may, or the place of its own files does."),
     code("uri_too_long", 414, Given::Always).means("The path with its query string is longer than 8 KiB."),
     code("unsupported_media_type", 415, Given::WithJson).means("The body is not JSON in UTF-8 as it is, or `Content-Type` does not say so."),
     code("idempotency_key_reused", 422, Given::Changing)

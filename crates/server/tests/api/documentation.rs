@@ -122,6 +122,8 @@ fn an_operation_lists_no_error_that_it_cannot_give() {
     let uploads = ["file.push", "sandbox.upload", "upload_url.post", "upload_url.put"];
     let json =
         ["agent.create", "build.create", "human_request.respond", "message.post", "run.start", "upload_url.create"];
+    // What they are sent means nothing, but is read.
+    let without = ["dead_letter.replay", "file.remove", "run.stop", "sandbox.create"];
     let no_key =
         ["documentation.older", "documentation.openapi", "documentation.page", "upload_url.post", "upload_url.put"];
     for (code, only) in [
@@ -130,18 +132,20 @@ fn an_operation_lists_no_error_that_it_cannot_give() {
         ("run_full", &["message.post"]),
         ("request_already_answered", &["human_request.respond"]),
         ("invalid_upload_url", &uploads[2..]),
-        ("sandbox_full", &uploads),
+        ("sandbox_full", &uploads[1..]),
         ("team_full", &uploads),
         ("unsupported_media_type", &json),
-        ("payload_too_large", &[&json[..], &uploads, &["sandbox.download"]].concat()),
-        ("request_timeout", &[&json[..], &uploads].concat()),
+        ("payload_too_large", &[&json[..], &without, &uploads, &["sandbox.download"]].concat()),
+        ("request_timeout", &[&json[..], &without, &uploads].concat()),
     ] {
         assert_eq!(found[code], only.iter().map(|id| (*id).to_owned()).collect(), "{code}");
     }
     for id in no_key.into_iter().chain(["health.alive", "health.ready"]) {
-        for code in ["invalid_token", "insufficient_scope", "rate_limited", "idempotency_key_in_use"] {
+        for code in ["invalid_token", "insufficient_scope", "idempotency_key_in_use"] {
             assert!(!found[code].contains(id), "{code} of {id}, which needs no key");
         }
+        // A file that comes by an upload URL counts for the key that it was made with.
+        assert_eq!(found["rate_limited"].contains(id), id.starts_with("upload_url."), "{id}");
         assert_eq!(found["invalid_request"].contains(id), no_key.contains(&id), "{id}");
     }
     for (list, without) in [("agent.list", "not_found"), ("run.list", "not_found"), ("run.get", "storage_full")] {
