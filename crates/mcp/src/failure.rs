@@ -1,6 +1,7 @@
 //! What went wrong with a server, in words for the model and for whoever made the Build.
 
 use std::error::Error;
+use std::io;
 
 use rmcp::service::{ClientInitializeError, ServiceError};
 use rmcp::transport::streamable_http_client::StreamableHttpError;
@@ -32,6 +33,10 @@ impl Failure {
         Self { known: true, ..Self::new(code, why) }
     }
 
+    fn closed() -> Self {
+        Self::new("mcp_closed", "the server closed the connection")
+    }
+
     /// The server answered with an error of its own.
     pub(crate) fn said(words: &str) -> Self {
         Self::before("mcp_error", format!("the server said: {}", shortened(words)))
@@ -41,7 +46,7 @@ impl Failure {
         match error {
             ServiceError::McpError(error) => Self::said(&error.message),
             ServiceError::TransportSend(error) => Self::of_transport(&*error.error),
-            ServiceError::TransportClosed => Self::new("mcp_closed", "the server closed the connection"),
+            ServiceError::TransportClosed => Self::closed(),
             ServiceError::Timeout { .. } | ServiceError::Cancelled { .. } => {
                 Self::new("mcp_timed_out", "the server did not answer in time")
             }
@@ -53,7 +58,7 @@ impl Failure {
         let failure = match error {
             ClientInitializeError::TransportError { error, .. } => Self::of_transport(&*error.error),
             ClientInitializeError::JsonRpcError(error) => Self::said(&error.message),
-            ClientInitializeError::ConnectionClosed(_) => Self::new("mcp_closed", "the server closed the connection"),
+            ClientInitializeError::ConnectionClosed(_) => Self::closed(),
             error => Self::new("mcp_protocol", shortened(&error.to_string())),
         };
         // No tool was called yet.
@@ -68,6 +73,10 @@ impl Failure {
             }
             if let Some(error) = error.downcast_ref::<StreamableHttpError<egress::Error>>() {
                 return Self::of_http(error);
+            }
+            // A program that has ended takes no more.
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                return Self::closed();
             }
             cause = error.source();
         }
