@@ -131,6 +131,9 @@ impl Api {
         }
         let status = response.status();
         if status.is_success() {
+            if let Some(warning) = response.headers().get("x-errand-warning").and_then(|value| value.to_str().ok()) {
+                eprintln!("errand: {}", paint::line(warning, 500));
+            }
             return Ok(response);
         }
         let body = response.text().await.unwrap_or_default();

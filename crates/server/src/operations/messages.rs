@@ -46,6 +46,7 @@ pub(crate) fn post() -> Operation {
     Operation::of::<PostedMessageAnswer>("message.post", Chapter::People, "Write to a run", TEXT)
         .takes::<PostMessage>()
         .creates()
+        .tells(&["x-errand-warning"])
         .fails(&[400, 401, 403, 404, 500])
         .example(
             "",

@@ -121,10 +121,13 @@ pub(crate) fn get() -> Operation {
         `pending` → `starting` → `running` → `completed`, `failed` or `interrupted`; `waiting` while a person is asked. It is `pending` \
         again while a failed call of the model rests, and after a message, until a worker takes it. Everything a run has said is in its \
         transcript before its status is one of the last three.";
-    Operation::of::<RunDetail>("run.get", Chapter::Runs, "Read a run", TEXT).fails(&[400, 401, 403, 404, 500]).example(
-        "",
-        "",
-        r#"{
+    Operation::of::<RunDetail>("run.get", Chapter::Runs, "Read a run", TEXT)
+        .tells(&["x-errand-warning"])
+        .fails(&[400, 401, 403, 404, 500])
+        .example(
+            "",
+            "",
+            r#"{
   "run": {
     "id": "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e03",
     "agent_id": "0192f5a1-7c3e-7d10-9a55-3f2b8c1d4e01",
@@ -146,13 +149,14 @@ pub(crate) fn get() -> Operation {
     "type": "approval"
   }
 }"#,
-    )
+        )
 }
 
 pub(crate) fn stop() -> Operation {
     const TEXT: &str = "Stops a run: it becomes `interrupted` as soon as its worker sees it. To stop a run that has ended is a success \
         that changes nothing. It takes no body.";
     Operation::of::<StopAnswer>("run.stop", Chapter::Runs, "Stop a run", TEXT)
+        .tells(&["x-errand-warning"])
         .fails(&[400, 401, 403, 404, 500, 502])
         .example(
             "",
