@@ -61,6 +61,7 @@ struct Area {
 #[derive(Debug, Clone)]
 struct Claim {
     job: String,
+    /// Begins with the claim's number, by which an earlier one is told from a later one.
     token: String,
 }
 
@@ -79,7 +80,7 @@ trait Place: Debug + Send + Sync + 'static {
     fn edit(&self, area: &Area, path: &SandboxPath, change: &mut Change<'_>) -> Result<(), FileError>;
     fn remove(&self, area: &Area, path: &SandboxPath) -> Result<(), FileError>;
     fn begin(self: Arc<Self>, area: &Area, path: &SandboxPath, most: u64) -> Result<Box<dyn Incoming>, FileError>;
-    /// Takes the files from every earlier claim of the Job. Only for an area that somebody has claimed.
+    /// Takes the files from every earlier claim of the Job. Fails if a later one has them. Only for an area that somebody has claimed.
     fn enter(&self, area: &Area, claim: &Claim) -> Result<(), FileError>;
     /// Gives up a claim.
     fn leave(&self, area: &Area, claim: &Claim);
@@ -101,10 +102,10 @@ impl Workspaces {
         Self { place: Arc::new(Disk::of_one_node(root, quota)), quota }
     }
 
-    /// As [`Self::with_quota`], where other nodes write beneath the same root: nothing of theirs is touched. `node` is a plain name that no
-    /// other node has, and that this one had before it was started again.
-    pub fn shared(root: PathBuf, quota: Quota, node: &str) -> Self {
-        Self { place: Arc::new(Disk::shared(root, quota, node)), quota }
+    /// As [`Self::with_quota`], where other nodes write beneath the same root: nothing of theirs is touched. `process` is what no other process is
+    /// called, nor was this node before it was started again.
+    pub fn shared(root: PathBuf, quota: Quota, process: Uuid) -> Self {
+        Self { place: Arc::new(Disk::shared(root, quota, process)), quota }
     }
 
     /// Sandboxes in a bucket, for any number of nodes.
@@ -119,9 +120,10 @@ impl Workspaces {
         Workspace { place: Arc::clone(&self.place), area }
     }
 
-    /// The files of a Job's sandbox, for the worker that has this claim of it. It must [enter](Workspace::enter) before it writes.
-    pub fn open_for(&self, sandbox_id: &str, job: Uuid, claim: Uuid) -> Workspace {
-        let claim = Claim { job: job.simple().to_string(), token: claim.simple().to_string() };
+    /// The files of a Job's sandbox, for the worker that has this claim of it; a later claim of the Job has a higher `number`. It must
+    /// [enter](Workspace::enter) before it writes.
+    pub fn open_for(&self, sandbox_id: &str, job: Uuid, claim: Uuid, number: u64) -> Workspace {
+        let claim = Claim { job: job.simple().to_string(), token: format!("{number:016x}-{}", claim.simple()) };
         let area = Area { id: sandbox_id.to_owned(), within: None, claim: Some(claim) };
         Workspace { place: Arc::clone(&self.place), area }
     }
@@ -195,8 +197,8 @@ impl Workspace {
         Arc::clone(&self.place).begin(self.area()?, path, most)
     }
 
-    /// Takes the files from every earlier claim of the Job, whose workers cannot write any more from now on. Where this fails, this one cannot
-    /// write either. Once a claim, before it is looked whether the lease still holds.
+    /// Takes the files from every earlier claim of the Job, whose workers cannot write any more from now on. Where this fails, as it does if a later
+    /// claim has them, this one cannot write either. Once a claim, before it is looked whether the lease still holds.
     pub fn enter(&self) -> Result<(), FileError> {
         let area = self.area()?;
         area.claim.as_ref().map_or(Ok(()), |claim| self.place.enter(area, claim))
@@ -247,6 +249,14 @@ impl Turns {
         let number = area.id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
         // The turn guards no value, so a writer that panicked left nothing broken behind it.
         self.0[number % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Whether the claim with this token came after it. One that was written down without a number is an earlier version's, and as good as any earlier one.
+    fn is_before(&self, token: &str) -> bool {
+        let number = |token: &str| u64::from_str_radix(token.split_once('-')?.0, 16).ok();
+        number(token) > number(&self.token)
     }
 }
 

@@ -214,8 +214,9 @@ fn edits_of_many_at_once_are_all_there() {
 
 #[test]
 fn a_worker_that_lost_its_job_writes_nothing() {
-    let claim =
-        |workspaces: &Workspaces, claim: u128| workspaces.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim));
+    let claim = |workspaces: &Workspaces, claim: u64| {
+        workspaces.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim.into()), claim)
+    };
     everywhere(Quota::default(), |workspaces| {
         let (old, new) = (claim(workspaces, 1), claim(workspaces, 2));
         assert!(old.write(&path("a"), b"before it entered").is_err());
@@ -231,6 +232,13 @@ fn a_worker_that_lost_its_job_writes_nothing() {
         new.write(&path("a"), b"again").unwrap();
         new.leave();
         assert!(new.write(&path("a"), b"after it left").is_err());
+        // Whoever enters too late takes nothing either.
+        let (late, later) = (claim(workspaces, 9), claim(workspaces, 10));
+        later.enter().unwrap();
+        later.write(&path("a"), b"later").unwrap();
+        assert!(late.enter().is_err() && late.write(&path("a"), b"late").is_err());
+        later.write(&path("a"), b"later still").unwrap();
+        later.leave();
         // People need no claim.
         workspaces.open("sbx_1").write(&path("a"), b"theirs").unwrap();
         workspaces.remove("sbx_1").unwrap();
@@ -292,8 +300,9 @@ fn an_edit_that_is_there_already_is_not_made_again() {
 
 #[test]
 fn a_worker_that_loses_its_job_in_the_middle_of_an_edit_changes_nothing() {
-    let claim =
-        |workspaces: &Workspaces, claim: u128| workspaces.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim));
+    let claim = |workspaces: &Workspaces, claim: u64| {
+        workspaces.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim.into()), claim)
+    };
     in_between(
         |workspaces, second| {
             let old = claim(workspaces, 1);

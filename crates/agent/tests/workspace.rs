@@ -408,8 +408,8 @@ async fn a_picture_is_shown_only_while_it_is_the_same() {
 /// Two nodes over one folder, and a claim of the same Job on each.
 fn two_claims(root: &Path) -> [Workspace; 2] {
     [1, 2].map(|claim| {
-        let node = Workspaces::shared(root.to_owned(), Quota::default(), &format!("node-{claim}"));
-        node.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim))
+        let node = Workspaces::shared(root.to_owned(), Quota::default(), Uuid::from_u128(claim.into()));
+        node.open_for("sbx_1", Uuid::from_u128(7), Uuid::from_u128(claim.into()), claim)
     })
 }
 
@@ -443,8 +443,8 @@ fn what_an_earlier_worker_was_writing_never_arrives() {
     assert!(coming.finish().is_err());
     assert_eq!(new.read(&file("a")).unwrap(), b"new");
     // The other way round there is nothing to take: whoever comes too late takes the files from nobody but its own Job.
-    let other = Workspaces::shared(root.path().to_owned(), Quota::default(), "node-3");
-    other.open_for("sbx_1", Uuid::from_u128(8), Uuid::from_u128(3)).enter().unwrap();
+    let other = Workspaces::shared(root.path().to_owned(), Quota::default(), Uuid::from_u128(3));
+    other.open_for("sbx_1", Uuid::from_u128(8), Uuid::from_u128(3), 3).enter().unwrap();
     new.write(&file("a"), b"newer").unwrap();
 }
 
@@ -473,7 +473,7 @@ fn claims_leave_nothing_behind() {
     assert_eq!(fs::read_dir(&of_the_sandbox).unwrap().count(), 0);
     assert!(old.write(&file("a"), b"2").is_err());
     new.enter().unwrap();
-    let node = Workspaces::shared(root.path().to_owned(), Quota::default(), "node-3");
+    let node = Workspaces::shared(root.path().to_owned(), Quota::default(), Uuid::from_u128(3));
     node.remove("sbx_1").unwrap();
     assert!(!of_the_sandbox.exists() && new.write(&file("a"), b"3").is_err());
 }

@@ -60,11 +60,10 @@ pub(crate) async fn start(
     let ambient: Arc<dyn Ambient> = Arc::new(SystemAmbient::new());
     let (sandboxes, mut aside) = (dir.join("sandboxes"), vec![]);
     let workspaces = if db.is_shared() {
-        let node = ambient.id(ambient.now()).simple().to_string();
         // What a node of the product does beside its engine: it costs queries, and without rings nodes would hear of each other only by polling.
         aside.push(tokio::spawn(hints::carry(db.clone(), bell.clone())));
         aside.push(tokio::spawn(ask_the_time(db.clone())));
-        Workspaces::shared(sandboxes, Quota::default(), &node)
+        Workspaces::shared(sandboxes, Quota::default(), ambient.id(ambient.now()))
     } else {
         Workspaces::new(sandboxes)
     };

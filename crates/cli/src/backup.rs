@@ -92,7 +92,7 @@ async fn save(database: &Path, files: &Files, folder: &Path) -> anyhow::Result<(
     let db = Db::open_for_reading(&settings).with_context(|| database.display().to_string())?;
     let copied = db.back_up(&copy).await;
     db.close().await;
-    copied.with_context(|| format!("copying {}", database.display()))?;
+    copied.with_context(|| format!("copying {} to {}", database.display(), copy.display()))?;
     let db = Db::open_for_reading(&Settings { path: copy.clone(), ..settings })?;
     let schema = schema(&db).await;
     db.close().await;

@@ -49,7 +49,9 @@ pub(crate) fn open_sandboxes(config: &Config, folder: &Path) -> anyhow::Result<(
     } else {
         make_private(folder).with_context(|| format!("the folder of the sandboxes {shown}"))?;
     }
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    let ambient = SystemAmbient::new();
+    // Another node may try it at this moment, and have the same process id in a container of its own.
+    let probe = folder.join(format!(".probe-{}", ambient.id(ambient.now()).simple()));
     let written = std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe));
     written.with_context(|| format!("nothing can be written into the folder of the sandboxes {shown}"))
 }

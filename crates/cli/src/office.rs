@@ -1,27 +1,35 @@
 //! The operator's own door to the database, beside a running server or without one: for what the API has no operation for.
 
-use domain::TeamId;
-use storage::teams::Team;
-use storage::{Db, MIGRATIONS, teams};
+use std::sync::Arc;
 
+use anyhow::Context;
+use domain::{Ambient, TeamId};
+use storage::teams::Team;
+use storage::{Db, MIGRATIONS, Settings, teams};
+
+use crate::ambient::SystemAmbient;
 use crate::client::Failure;
 use crate::config::{Config, Database, Place};
 use crate::serve::environment;
 use crate::{paint, wire};
 
-/// Opens the database that is there, has `act` do something, prints what it answers.
+/// Opens the database that is there, for reading at least if its disk is full, has `act` do something, prints what it answers.
 pub(crate) async fn at(place: &Place, act: impl AsyncFnOnce(&Db) -> anyhow::Result<String>) -> anyhow::Result<()> {
     with(&Config::load(place, None, &environment)?, act).await
 }
 
 /// The same with settings that were read already.
 pub(crate) async fn with(config: &Config, act: impl AsyncFnOnce(&Db) -> anyhow::Result<String>) -> anyhow::Result<()> {
-    if let Database::Sqlite(path) = &config.database
-        && !path.exists()
-    {
-        anyhow::bail!("{}: no database there; `errand serve` makes it at its first start", path.display());
-    }
-    let (db, _) = wire::open_database(&config.database).await?;
+    let db = match &config.database {
+        Database::Sqlite(path) => {
+            let shown = path.display();
+            anyhow::ensure!(path.exists(), "{shown}: no database there; `errand serve` makes it at its first start");
+            let ambient = SystemAmbient::new();
+            let settings = Settings::new(path, Arc::new(move || ambient.now()));
+            Db::open_even_if_full(&settings).with_context(|| shown.to_string())?
+        }
+        Database::Postgres(_) => wire::open_database(&config.database).await?.0,
+    };
     let done = async {
         db.require_schema(MIGRATIONS).await?;
         act(&db).await

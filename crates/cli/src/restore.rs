@@ -240,7 +240,7 @@ fn said(data_dir: &Path, manifest: &Manifest, held: &Held, key: Option<String>) 
     let asks = (held.asks > 0).then(|| {
         format!(
             "{} Jobs were at work or due. None goes on by itself, since what they did after the backup is not in it: each asks.\n\
-             See `errand runs list --status waiting`, and answer with `errand runs respond JOB --approve` or `--deny`.",
+             See `errand runs list --status waiting`, and answer with `errand runs respond JOB --approve` or `--deny`; with `--held` in place of JOB, all of them.",
             held.asks
         )
     });

@@ -1,5 +1,6 @@
 //! `errand serve`: the server, from opening its data folder to the last drained step.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use agent::discover::{self, USUAL_PORTS};
 use anyhow::Context;
 use clap::Args;
 use server::Tls;
+use storage::StoreError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 
@@ -63,7 +65,7 @@ impl Serve {
             None => None,
         };
         let own_key = environment("ERRAND_API_KEY");
-        let house = House::open(&config, own_key.as_deref()).await?;
+        let house = House::open(&config, own_key.as_deref()).await.map_err(no_start)?;
         // A new key is shown at once: whatever happens from here on, it is not made again.
         let page = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         show(&greeting(&config, self.role, address, page, house.new_key.as_deref()));
@@ -112,6 +114,23 @@ fn show(text: &str) {
     if let Err(error) = paint::print(text) {
         tracing::warn!(%error, "standard output cannot be written; if this was the first start, make a key with `errand keys create`");
     }
+}
+
+/// What to do about what keeps a server from starting, where that is neither a setting nor a broken file.
+fn no_start(error: anyhow::Error) -> anyhow::Error {
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        let room =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        cause.downcast_ref::<io::Error>().is_some_and(room)
+            || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Full))
+    };
+    if error.chain().any(full) {
+        return error.context(
+            "no server starts on a full disk: make room on it, then start again. Nothing is lost, and meanwhile `errand backup` saves to another disk, and \
+             `errand doctor` and whatever else only reads work",
+        );
+    }
+    error
 }
 
 fn wrong_tls(wrong: &str) -> anyhow::Error {

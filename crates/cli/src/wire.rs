@@ -179,7 +179,10 @@ impl House {
         }
         let workspaces = match (files, node) {
             (Opened::Bucket(bucket), _) => Workspaces::in_bucket(bucket, config.quota),
-            (Opened::Folder(folder), Some(node)) => Workspaces::shared(folder, config.quota, &node),
+            (Opened::Folder(folder), Some(_)) => {
+                // Not the node's name: a copied data folder has the same.
+                Workspaces::shared(folder, config.quota, ambient.id(ambient.now()))
+            }
             (Opened::Folder(folder), None) => Workspaces::with_quota(folder, config.quota),
         };
         let bell = Bell::default();

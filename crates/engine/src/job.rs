@@ -108,7 +108,8 @@ impl<'s> Job<'s> {
         let workspace = if sabotaged(Sabotage::FenceFiles) {
             files.open(&claimed.sandbox)
         } else {
-            files.open_for(&claimed.sandbox, lease.run.0, lease.claim)
+            // Every claim is an entry of the journal, so a later one has a higher number.
+            files.open_for(&claimed.sandbox, lease.run.0, lease.claim, claimed.tail.0)
         };
         let workspace = quota::bounded(shop, lease.team, &claimed.sandbox, workspace).await?;
         let tools = Toolbox::new(workspace.clone(), shop.parts.pdf.clone());

@@ -65,7 +65,7 @@ async fn reap(db: &Db, workspaces: &Workspaces, now: Timestamp) -> Result<(), St
     }
 }
 
-/// Removes half-written files of nodes that never came back. A node's own go at its next start.
+/// Removes half-written files of nodes that were killed. Where there is one node, they go at its next start.
 async fn tidy(workspaces: Workspaces, now: Timestamp) {
     let before = Timestamp(now.0.saturating_sub(LEFT_MS));
     match tokio::task::spawn_blocking(move || workspaces.sweep(before)).await {

@@ -25,12 +25,11 @@ pub(crate) async fn give_up(shop: &Shop, claimed: &Claimed, what: String) -> Res
 
 /// Fails a run that its workers do not survive, so that it cannot take down one node after the other.
 pub(crate) async fn quarantine(shop: &Shop, claimed: &Claimed) {
-    let deaths = claimed.attempt.saturating_sub(1);
-    tracing::error!(deaths, "the run outlived its workers too often and is quarantined");
-    let message = format!(
-        "{deaths} times in a row the server that worked on this Job died, or lost its lease. The Job is not tried again. The log of those \
+    tracing::error!("the run outlived its workers too often and is quarantined");
+    // Not how often: a worker that lived for a while takes some of what is counted back.
+    let message = "Again and again the server that worked on this Job died, or lost its lease. The Job is not tried again. The log of those \
          servers says what happened; `engine.deaths` in errand.toml says how often a Job is tried."
-    );
+        .to_owned();
     let cause = Cause { code: "worker_died".into(), message };
     if let Err(error) = fail(shop, claimed, cause).await {
         leave_alone(shop, claimed.lease, &error).await;

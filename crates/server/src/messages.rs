@@ -22,7 +22,7 @@ use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
-use crate::runs::find;
+use crate::runs::{find, held_up};
 
 /// `message.list`: oldest first.
 pub(crate) async fn list(
@@ -60,14 +60,17 @@ pub(crate) async fn post(
         text_content: said.text.clone(),
     };
     let tell = async move |tx: &mut Tx<'_>| {
-        if !find(tx, team, run).await?.status.takes_messages() {
+        let found = find(tx, team, run).await?;
+        if !found.status.takes_messages() {
             return Err(ApiError::RunNotResumable);
         }
+        let warning = held_up(tx, &found).await?;
         let id = said.id;
         if !runs::tell(tx, team, run, &Event::MessageReceived(said), now).await? {
             return Err(ApiError::RunFull);
         }
-        Done::new(StatusCode::CREATED, &PostedMessageAnswer { message }, "message.post", id)
+        let done = Done::new(StatusCode::CREATED, &PostedMessageAnswer { message }, "message.post", id)?;
+        done.with(warning.into_iter().flatten())
     };
     shared.change(change, asked, Some(run), tell).await
 }

@@ -177,7 +177,7 @@ fn error(failure: &Failure, entry: &Entry, schemas: &mut Schemas) -> Value {
         headers.extend(references([EXTENSION]));
     }
     let codes: Vec<_> = failure.codes.iter().map(|code| code.name).collect();
-    let mut error = refusal(&failure.text(), headers, &codes, schemas);
+    let mut error = refusal(&failure.text(), &headers, &codes, schemas);
     if failure.unlisted {
         error[EXTENSION] = true.into();
     }
@@ -190,10 +190,10 @@ fn wrong_method(schemas: &mut Schemas) -> Value {
     let headers = ["x-request-id"].into_iter().chain(codes.iter().flat_map(|code| code.headers).copied());
     let texts: Vec<_> = codes.iter().map(|code| code.text).collect();
     let names: Vec<_> = codes.iter().map(|code| code.name).collect();
-    refusal(&texts.join(" "), references(headers), &names, schemas)
+    refusal(&texts.join(" "), &references(headers), &names, schemas)
 }
 
-fn refusal(text: &str, headers: Map<String, Value>, codes: &[&str], schemas: &mut Schemas) -> Value {
+fn refusal(text: &str, headers: &Map<String, Value>, codes: &[&str], schemas: &mut Schemas) -> Value {
     json!({
         "description": text,
         "headers": headers,

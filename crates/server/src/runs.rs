@@ -12,13 +12,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use contract::runs::{CreateRun, Run, RunAnswer, RunDetail, StopAnswer};
 use domain::runs::{Event, Said, Status};
 use domain::{AgentId, BuildId, RunId, TeamId, Timestamp};
 use egress::Url;
 use storage::runs::{self, NewRun, RunRow};
-use storage::{Tx, agents, human_requests};
+use storage::{Tx, agents, human_requests, work};
 
 use crate::auth::{Caller, MayRead, MayRun};
 use crate::body::{Body, Ignored};
@@ -36,6 +36,9 @@ const SOURCE: &str = "api";
 pub(crate) const WEBHOOK_MAX: usize = 2_048;
 /// Says what of a request was taken and will not do what it says.
 const WARNING: HeaderName = HeaderName::from_static("x-errand-warning");
+/// What keeps a run where it is, if this version cannot read what was written of it.
+const NEEDS_NEWER: &str = "The run needs a newer version of Errand than this server's: one worked on it and wrote what this version cannot read. \
+    Nothing moves or stops it until a server of the newer version runs on this database.";
 /// The longest title, in characters.
 const TITLE_MAX: usize = 80;
 
@@ -80,25 +83,33 @@ pub(crate) async fn start(
     shared.change(change, asked, Some(id), started).await
 }
 
+/// A warning if nothing will come of what is asked of a run, nor of what its status promises, before a newer version of Errand is there.
+pub(crate) async fn held_up(tx: &mut Tx<'_>, run: &RunRow) -> Result<Option<[(HeaderName, HeaderValue); 1]>, ApiError> {
+    let moves = run.completed_at.is_none() && run.status != Status::Waiting;
+    let held_up = moves && work::needs_newer(tx, run.id).await?;
+    Ok(held_up.then(|| [(WARNING, HeaderValue::from_static(NEEDS_NEWER))]))
+}
+
 /// `run.get`: with the question it waits for.
 pub(crate) async fn get(
     caller: Caller<MayRead>,
     Id(id): Id<RunId>,
     _: Query<Nothing>,
     State(shared): State<Arc<Shared>>,
-) -> Result<Json<RunDetail>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let found = shared.app.db.read::<_, ApiError, _>(async |tx| {
         let run = find(tx, caller.team, id).await?;
         // A run that does not wait any more may still have a request that its worker has not closed yet.
         let asked =
             if run.status == Status::Waiting { human_requests::pending(tx, caller.team, id).await? } else { None };
-        Ok((run, asked))
+        let warning = held_up(tx, &run).await?;
+        Ok((run, asked, warning))
     });
-    let (run, asked) = found.await?;
-    Ok(Json(RunDetail { run: shown(&run), pending_human_request: asked.map(pending) }))
+    let (run, asked, warning) = found.await?;
+    Ok((warning, Json(RunDetail { run: shown(&run), pending_human_request: asked.map(pending) })))
 }
 
-/// `run.stop`: success also when there is nothing left to stop.
+/// `run.stop`: success also when there is nothing left to stop, but not where it has to wait for a newer version of Errand.
 pub(crate) async fn stop(
     change: Change<MayRun>,
     Id(id): Id<RunId>,
@@ -109,15 +120,19 @@ pub(crate) async fn stop(
     let (team, now) = (change.caller.team, shared.app.ambient.now());
     let stop = async move |tx: &mut Tx<'_>| {
         let run = find(tx, team, id).await?;
+        let warning = held_up(tx, &run).await?;
         let message = if run.completed_at.is_none() {
             let event = Event::Interrupted { by: "stop_request".to_owned() };
             runs::tell(tx, team, id, &event, now).await?;
-            "The run is being stopped.".to_owned()
+            match &warning {
+                None => "The run is being stopped.".to_owned(),
+                Some(_) => "The stop is noted, but the run needs a newer version of Errand than this server's, which alone can stop it.".to_owned(),
+            }
         } else {
             format!("The run is {} already: there was nothing to stop.", run.status.word())
         };
-        let answer = StopAnswer { success: true, message: Some(message) };
-        Done::new(StatusCode::OK, &answer, "run.stop", id)?.after(&shown(&run))
+        let answer = StopAnswer { success: warning.is_none(), message: Some(message) };
+        Done::new(StatusCode::OK, &answer, "run.stop", id)?.after(&shown(&run))?.with(warning.into_iter().flatten())
     };
     shared.change(change, asked, Some(id), stop).await
 }

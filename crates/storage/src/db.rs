@@ -97,8 +97,8 @@ pub struct Db(Arc<Engine>);
 enum Engine {
     /// A file of this machine: one writer, many readers.
     Sqlite { writer: sqlite::Writer, readers: Arc<sqlite::Readers> },
-    /// The same without a writer.
-    Reading(Arc<sqlite::Readers>),
+    /// The same without a writer, and what a write is answered.
+    Reading(Arc<sqlite::Readers>, StoreError),
     /// The memory of this process.
     Memory(sqlite::Memory),
     /// A server that many machines share.
@@ -118,9 +118,21 @@ impl Db {
 
     /// Opens a file that is there for reading only, beside a server or without one: nothing in it changes, and every write is refused.
     pub fn open_for_reading(settings: &Settings) -> Result<Db, StoreError> {
+        Self::reading(settings, StoreError::Setup("it was opened for reading only".to_owned()))
+    }
+
+    /// The same as [`Db::open`], but for a full disk: there it is opened for reading only, and every write is refused as [`StoreError::Full`].
+    pub fn open_even_if_full(settings: &Settings) -> Result<Db, StoreError> {
+        match Self::open(settings) {
+            Err(StoreError::Full) => Self::reading(settings, StoreError::Full),
+            opened => opened,
+        }
+    }
+
+    fn reading(settings: &Settings, refusal: StoreError) -> Result<Db, StoreError> {
         // Whoever only looks says what it found: nothing that is acknowledged rests on it.
         let settings = Settings { fatal: Arc::new(|_| {}), ..settings.clone() };
-        Ok(Db(Arc::new(Engine::Reading(Arc::new(sqlite::Readers::new(&settings)?)))))
+        Ok(Db(Arc::new(Engine::Reading(Arc::new(sqlite::Readers::new(&settings)?), refusal))))
     }
 
     /// Connects to a PostgreSQL server. Refuses one that may forget what it acknowledged, and says which setting to mend.
@@ -159,7 +171,7 @@ impl Db {
     {
         match &*self.0 {
             Engine::Sqlite { writer, .. } => writer.write(job).await,
-            Engine::Reading(_) => Err(StoreError::Setup("it was opened for reading only".to_owned()).into()),
+            Engine::Reading(_, refusal) => Err(refusal.clone().into()),
             Engine::Memory(memory) => memory.write(job).await,
             Engine::Postgres(postgres) => postgres.write(job).await,
         }
@@ -190,7 +202,7 @@ impl Db {
         E: From<StoreError>,
     {
         match &*self.0 {
-            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => readers.read(job),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers, _) => readers.read(job),
             Engine::Memory(memory) => {
                 memory.clear().await?;
                 memory.read(job)
@@ -209,7 +221,7 @@ impl Db {
         E: From<StoreError> + Send + 'static,
     {
         let readers = match &*self.0 {
-            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => Arc::clone(readers),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers, _) => Arc::clone(readers),
             Engine::Memory(_) => return self.read(job).await,
             Engine::Postgres(postgres) => {
                 let _held_while_reading = place(postgres.slow()).await?;
@@ -264,7 +276,7 @@ impl Db {
     /// Copies everything that is committed now to a new file, beside a server that goes on writing, and answers when the copy is on the disk. Only a
     /// database that is a file can be copied so.
     pub async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
-        let (Engine::Sqlite { readers, .. } | Engine::Reading(readers)) = &*self.0 else {
+        let (Engine::Sqlite { readers, .. } | Engine::Reading(readers, _)) = &*self.0 else {
             return Err(StoreError::Setup("only a database that is a file can be copied".to_owned()));
         };
         let (readers, to) = (Arc::clone(readers), to.to_owned());
@@ -288,7 +300,7 @@ impl Db {
     /// How the engine is. Of SQLite it reads the whole file.
     pub async fn health(&self) -> Result<Health, StoreError> {
         match &*self.0 {
-            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => {
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers, _) => {
                 let readers = Arc::clone(readers);
                 aside(move || readers.health()).await
             }
@@ -301,7 +313,7 @@ impl Db {
     /// allow or, on SQLite, whose placeholders are not `$1`, `$2`, … without a gap.
     pub async fn check_sql(&self, statements: &[Sql]) -> Result<(), StoreError> {
         match &*self.0 {
-            Engine::Sqlite { readers, .. } | Engine::Reading(readers) => readers.check(statements),
+            Engine::Sqlite { readers, .. } | Engine::Reading(readers, _) => readers.check(statements),
             Engine::Memory(memory) => memory.check(statements),
             Engine::Postgres(postgres) => postgres.check(statements).await,
         }
@@ -310,7 +322,7 @@ impl Db {
     /// Whether other processes may work on the same database.
     pub fn is_shared(&self) -> bool {
         match &*self.0 {
-            Engine::Sqlite { .. } | Engine::Reading(_) => false,
+            Engine::Sqlite { .. } | Engine::Reading(..) => false,
             Engine::Memory(memory) => memory.is_shared(),
             Engine::Postgres(_) => true,
         }
@@ -332,7 +344,7 @@ impl Db {
                 readers.close();
                 writer.close().await;
             }
-            Engine::Reading(readers) => readers.close(),
+            Engine::Reading(readers, _) => readers.close(),
             Engine::Memory(_) => {}
             Engine::Postgres(postgres) => postgres.close().await,
         }

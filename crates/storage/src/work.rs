@@ -108,13 +108,14 @@ const FAR: &str =
     "SELECT run_id FROM work WHERE claim IS NULL AND due_at > errand_now() + $1 ORDER BY due_at LIMIT 100";
 const BRING_NEAR: &str =
     "UPDATE work SET due_at = errand_now() + $2 WHERE claim IS NULL AND due_at > errand_now() + $1";
+const BEYOND: &str = "SELECT 1 FROM work WHERE run_id = $1 AND needs > $2";
 const ALL: &str = "SELECT run_id FROM work ORDER BY run_id";
 const STOPS: &str = "SELECT DISTINCT run_id FROM inbox WHERE kind = 'interrupted' LIMIT 1000";
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
     WAKE, TEAMS, HELD, CLAIMED, RENEW, HOLD, CLEAR, LET_GO, LEAVE, DROP, AGAIN, GIVE_BACK, FREE_ALL, NEXT_DUE, STOPS,
-    SEIZE, SEIZED, FAR, BRING_NEAR, ALL,
+    SEIZE, SEIZED, FAR, BRING_NEAR, BEYOND, ALL,
 ];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM, CLAIM_SUSPECT, SUSPECTED, CLAIM_STOPS, NOW];
@@ -340,6 +341,11 @@ pub async fn clear(tx: &mut Tx<'_>, lease: Lease, attempt: u32) -> Result<(), St
 /// Lets go of a run in whose journal this version found something that it does not know, for a node of a newer version.
 pub async fn leave_to_newer(tx: &mut Tx<'_>, lease: Lease) -> Result<(), StoreError> {
     tx.exec(LEAVE, &params![lease.run, lease.claim, JOURNAL + 1]).await.map(drop)
+}
+
+/// Whether nobody moves the run, nor stops it, before a newer version of Errand does: it was left to one.
+pub async fn needs_newer(tx: &mut Tx<'_>, run: RunId) -> Result<bool, StoreError> {
+    Ok(tx.row(BEYOND, &params![run, JOURNAL]).await?.is_some())
 }
 
 /// Undoes a claim whose answer was lost: its runs are free, and no worker counts as dead of them. Answers how many there were.

@@ -19,6 +19,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use domain::Timestamp;
 use domain::sandboxes::{FILE_MAX, FileError, FileInfo, SandboxPath};
+use uuid::Uuid;
 
 use super::quota::Quota;
 use super::{Area, Change, Claim, Place, Turns, check_size, split};
@@ -34,8 +35,8 @@ pub(super) struct Disk {
     root: PathBuf,
     quota: Quota,
     turns: Turns,
-    /// Where this process's new contents wait.
-    incoming_folder: String,
+    /// What this process is called in the names of its new contents, and how many there were.
+    process: String,
     incoming: AtomicU64,
 }
 
@@ -46,18 +47,16 @@ impl Disk {
         for folder in [INCOMING, CLAIMS] {
             let _ = std::fs::remove_dir_all(root.join(folder));
         }
-        Self::over(root, quota, INCOMING.to_owned())
+        Self::over(root, quota, std::process::id().to_string())
     }
 
-    /// One that other nodes write to as well.
-    pub(super) fn shared(root: PathBuf, quota: Quota, node: &str) -> Self {
-        let incoming = format!("{INCOMING}-{node}");
-        let _ = std::fs::remove_dir_all(root.join(&incoming));
-        Self::over(root, quota, incoming)
+    /// One that other nodes write to as well. What waits there may be theirs, whatever they are called: only its age tells that it was left.
+    pub(super) fn shared(root: PathBuf, quota: Quota, process: Uuid) -> Self {
+        Self::over(root, quota, process.simple().to_string())
     }
 
-    fn over(root: PathBuf, quota: Quota, incoming_folder: String) -> Self {
-        Self { root, quota, turns: Turns::default(), incoming_folder, incoming: AtomicU64::new(0) }
+    fn over(root: PathBuf, quota: Quota, process: String) -> Self {
+        Self { root, quota, turns: Turns::default(), process, incoming: AtomicU64::new(0) }
     }
 
     fn folder(&self) -> io::Result<Dir> {
@@ -66,7 +65,7 @@ impl Disk {
 
     /// A name in the folder of incoming files that none has or had.
     fn temporary(&self) -> String {
-        format!("{}-{}", std::process::id(), self.incoming.fetch_add(1, Ordering::Relaxed))
+        format!("{}-{}", self.process, self.incoming.fetch_add(1, Ordering::Relaxed))
     }
 
     fn make(&self, name: &str) -> io::Result<Dir> {

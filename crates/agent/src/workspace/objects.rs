@@ -165,13 +165,21 @@ impl Objects {
         self.bucket.key([CLAIMS, &area.id, &claim.job])
     }
 
+    /// Whose claim it is as far as files are concerned, as it is written at the claims' key.
+    fn claimant(&self, key: &Path) -> Result<(String, UpdateVersion), Error> {
+        self.runtime.block_on(async {
+            let got = self.bucket.store.get(key).await?;
+            let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
+            // Whatever else stands there is nobody's token.
+            Ok((String::from_utf8_lossy(&got.bytes().await?).into_owned(), version))
+        })
+    }
+
     /// Whether a worker has its Job still, as far as files are concerned.
     fn check_claim(&self, area: &Area, path: &SandboxPath) -> Result<(), FileError> {
         let Some(claim) = &area.claim else { return Ok(()) };
-        let key = self.claim_key(area, claim);
-        let read = async { self.bucket.store.get(&key).await?.bytes().await };
-        match self.runtime.block_on(read) {
-            Ok(token) if token == claim.token.as_bytes() => Ok(()),
+        match self.claimant(&self.claim_key(area, claim)) {
+            Ok((token, _)) if token == claim.token => Ok(()),
             Ok(_) | Err(Error::NotFound { .. }) => Err(FileError::Io(format!("{path} could not be accessed: {LOST}"))),
             Err(error) => Err(failed(path, &error)),
         }
@@ -279,25 +287,34 @@ impl Place for Objects {
     }
 
     fn enter(&self, area: &Area, claim: &Claim) -> Result<(), FileError> {
-        let token = PutPayload::from(claim.token.clone());
-        let put = self.runtime.block_on(self.bucket.store.put(&self.claim_key(area, claim), token));
-        put.map(drop).map_err(|error| failed(&SandboxPath::root(), &error))
+        let (key, root) = (self.claim_key(area, claim), SandboxPath::root());
+        self.insist(area, &root, || {
+            let mode = match self.claimant(&key) {
+                Ok((token, _)) if claim.is_before(&token) => {
+                    return Err(FileError::Io(format!("{root} could not be taken over: {LOST}")));
+                }
+                Ok((_, version)) => PutMode::Update(version),
+                Err(Error::NotFound { .. }) => PutMode::Create,
+                Err(error) => return Err(failed(&root, &error)),
+            };
+            let put = self.bucket.store.put_opts(&key, PutPayload::from(claim.token.clone()), mode.into());
+            match self.runtime.block_on(put) {
+                Ok(_) => Ok(Put::Done),
+                Err(error) if is_overtaken(&error) => Ok(Put::Overtaken),
+                Err(error) => Err(failed(&root, &error)),
+            }
+        })
     }
 
     fn leave(&self, area: &Area, claim: &Claim) {
         let key = self.claim_key(area, claim);
-        let leaving = async {
-            let got = self.bucket.store.get(&key).await?;
-            let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
-            if got.bytes().await? == claim.token.as_bytes() {
-                // Nothing if the next worker has entered in between.
-                let given_up = PutPayload::from_static(GIVEN_UP.as_bytes());
-                self.bucket.store.put_opts(&key, given_up, PutMode::Update(version).into()).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        // It stays until the sandbox is removed. Without it only what is under way could still arrive.
-        let _ = self.runtime.block_on(leaving);
+        let Ok((token, version)) = self.claimant(&key) else { return };
+        if token == claim.token {
+            // Nothing if the next worker has entered in between.
+            let given_up = PutPayload::from_static(GIVEN_UP.as_bytes());
+            // It stays until the sandbox is removed. Without it only what is under way could still arrive.
+            let _ = self.runtime.block_on(self.bucket.store.put_opts(&key, given_up, PutMode::Update(version).into()));
+        }
     }
 
     fn remove_all(&self, area: &Area) -> Result<(), FileError> {

@@ -128,6 +128,47 @@ async fn what_was_acknowledged_before_a_backup_under_load_is_there_again_and_ask
     assert!(kinds.contains(&"held") && kinds.last() == Some(&"completed"), "{kinds:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_held_jobs_are_answered_at_once_and_no_other_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, saved, again) = (folder.path().join("data"), folder.path().join("saved"), folder.path().join("again"));
+    let rule = |asked: &testkit::fake_provider::Asked| {
+        let ask = r#"{"kind":"approval","title":"Restored from a backup of 2026-11-25T18:00:00.000Z: continue?"}"#;
+        if asked.body.to_string().contains("imitate") {
+            return Step::Answer(Reply::text("").call("c1", "ask_person", ask));
+        }
+        Step::Delay(Duration::from_mins(1), Box::new(Step::Answer(Reply::text("").call("c1", "finish", "{}"))))
+    };
+    let model = FakeProvider::start((Ipv4Addr::LOCALHOST, 0).into(), Behaviour::Rule(Box::new(rule))).await.unwrap();
+    let server = Server::with_model(&data, &model);
+    let agent = assignment(&server, folder.path());
+    let told = server.json(&["runs", "start", &agent, "--message", "imitate"]);
+    let imitates = told["run"]["id"].as_str().unwrap().to_owned();
+    wait_for(&server, &imitates, "waiting");
+    let held: Vec<String> = (0..3).map(|_| start(&server, &agent)).collect();
+    assert_eq!(said(&backup(&data, &saved)).0, Some(0));
+    drop(server);
+    let (code, out, err) = said(&restore(&saved, &again));
+    assert!(code == Some(0) && out.contains("--held"), "{out}{err}");
+    bring_key(&data, &again);
+
+    let server = Server::with_model(&again, &model);
+    let answered = server.json(&["runs", "respond", "--held", "--deny"]);
+    assert_eq!(answered, json!({ "approved": false, "runs": held }));
+    for id in &held {
+        wait_for(&server, id, "interrupted");
+    }
+    assert_eq!(status(&server, &imitates), "waiting");
+    let (code, out, err) = said(&server.client(&["runs", "respond", "--held", "--approve"]).output().unwrap());
+    assert_eq!((code, out.as_str()), (Some(0), "0 held Jobs approved\n"), "{err}");
+    for wrong in [&["--held"][..], &["--held", "--answer", "a=b"], &["--held", &imitates, "--approve"], &["--approve"]]
+    {
+        let line = [&["runs", "respond"], wrong].concat();
+        let (code, _, err) = said(&server.client(&line).output().unwrap());
+        assert!(code == Some(1) && err.contains("Usage:"), "{wrong:?}: {err}");
+    }
+}
+
 /// A model that writes one file after the other, without end.
 async fn writing_model() -> FakeProvider {
     let rule = |asked: &testkit::fake_provider::Asked| {

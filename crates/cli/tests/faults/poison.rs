@@ -98,7 +98,8 @@ fn end(seen: &Seen) -> Vec<String> {
         wrong.push(format!("each death is one claim, and the last claim gives it up, but it has {claims}: {events:?}"));
     }
     match events.last() {
-        Some(Event::Failed { cause }) if cause.code == "worker_died" && cause.message.contains("3 times in a row") => {}
+        Some(Event::Failed { cause })
+            if cause.code == "worker_died" && cause.message.contains("died, or lost its lease") => {}
         other => wrong.push(format!("its last word is {other:?}")),
     }
     wrong

@@ -47,6 +47,7 @@ pub(crate) fn post() -> Operation {
     Operation::of::<PostedMessageAnswer>("message.post", Chapter::People, "Write to a run", TEXT)
         .takes::<PostMessage>()
         .creates()
+        .tells(&["x-errand-warning"])
         .lists(&[400, 401, 403, 404, 500])
         .gives(&["not_found", "run_not_resumable", "run_full"])
         .example(

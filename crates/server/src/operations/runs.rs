@@ -122,6 +122,7 @@ pub(crate) fn get() -> Operation {
         again while a failed call of the model rests, and after a message, until a worker takes it. Everything a run has said is in its \
         transcript before its status is one of the last three.";
     Operation::of::<RunDetail>("run.get", Chapter::Runs, "Read a run", TEXT)
+        .tells(&["x-errand-warning"])
         .lists(&[400, 401, 403, 404, 500])
         .gives(&["not_found"])
         .example(
@@ -156,6 +157,7 @@ pub(crate) fn stop() -> Operation {
     const TEXT: &str = "Stops a run: it becomes `interrupted` as soon as its worker sees it. To stop a run that has ended is a success \
         that changes nothing. It takes no body.";
     Operation::of::<StopAnswer>("run.stop", Chapter::Runs, "Stop a run", TEXT)
+        .tells(&["x-errand-warning"])
         .lists(&[400, 401, 403, 404, 500, 502])
         .gives(&["not_found"])
         .example(

@@ -300,3 +300,26 @@ async fn a_run_is_told_so_much_and_no_more() {
     house.post(&path, json!({"message": "x"})).await.refusal(413, "run_full");
     house.post(&path.replace("messages", "stop"), json!({})).await.success(200);
 }
+
+#[tokio::test]
+async fn what_only_a_newer_version_can_move_is_not_promised() {
+    let house = House::new().await;
+    let run = format!("/v1/runs/{}", house.run().await);
+    assert_eq!(house.get(&run).await.header("x-errand-warning"), None);
+    let message = json!({"message": "Hurry."});
+    let sent = house.post(&format!("{run}/messages"), message.clone()).await;
+    assert_eq!((sent.status, sent.header("x-errand-warning")), (201, None));
+    let leave = async |tx: &mut storage::Tx<'_>| tx.exec("UPDATE work SET needs = 1000", &[]).await;
+    house.app.db.write::<_, StoreError, _>(leave).await.expect("left to a newer version");
+    for answer in [
+        house.get(&run).await,
+        house.post(&format!("{run}/messages"), message).await,
+        house.post(&format!("{run}/stop"), json!({})).await,
+    ] {
+        let warning = answer.header("x-errand-warning").expect("a warning");
+        assert!(warning.contains("newer version of Errand"), "{warning}");
+        if answer.json()["success"].is_boolean() {
+            assert_eq!(answer.json()["success"], false);
+        }
+    }
+}

@@ -28,8 +28,13 @@ impl DataLock {
             Err(TryLockError::WouldBlock) => return Err(held(folder, file)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // The number is only for the message above; the lock itself is what counts.
-        file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(failed)?;
+        // The number is only for the message above; the lock itself is what counts, also on a disk with no room for the number.
+        match file.set_len(0).and_then(|()| write!(file, "{}", process::id())) {
+            Err(error) if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
         Ok(DataLock { _file: file })
     }
 

@@ -3,7 +3,8 @@
 //! No lease reaches into a file system: a worker that froze between reading a file and replacing it would do the second hours later, over whatever
 //! its successor wrote meanwhile. So each claim of a Job has a folder of its own, in which new contents wait for their rename. A worker *enters*
 //! before its first use of files: it removes the folders of all earlier claims and makes its own, and nobody makes a folder a second time. From then on
-//! an earlier worker has nowhere to put new contents, and what it has there has gone: its rename fails, at whatever moment it comes.
+//! an earlier worker has nowhere to put new contents, and what it has there has gone: its rename fails, at whatever moment it comes. One that enters
+//! only now finds the folder of a later claim, which it leaves as it is, and makes none.
 //!
 //! A worker that froze just before it entered would come too late to be fenced. That is why one enters first and then looks whether its lease still
 //! holds: if it did at that moment, the folder was there before anybody else could claim the Job.
@@ -13,7 +14,7 @@ use std::io;
 use cap_std::fs::Dir;
 
 use super::super::{Area, Claim, LOST};
-use super::{Disk, beneath};
+use super::{Disk, INCOMING, beneath};
 
 /// Where the folders of claims are: in one for each sandbox, in one for each Job. No sandbox id holds a dot, so it cannot be one.
 pub(super) const CLAIMS: &str = ".claims";
@@ -25,9 +26,15 @@ impl Disk {
     pub(super) fn enter_claim(&self, sandbox: &str, claim: &Claim) -> io::Result<()> {
         std::fs::create_dir_all(&self.root)?;
         let claims = [CLAIMS, sandbox, &claim.job].iter().try_fold(self.folder()?, |dir, name| made(&dir, name))?;
+        let mut others = Vec::new();
         for entry in claims.entries()? {
-            let name = entry?.file_name();
-            let Some(earlier) = name.to_str().filter(|name| *name != claim.token) else { continue };
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            if claim.is_before(&name) {
+                return Err(io::Error::other(LOST));
+            }
+            others.push(name);
+        }
+        for earlier in others.iter().filter(|name| **name != claim.token) {
             remove(&claims, earlier)?;
         }
         claims.create_dir(&claim.token)
@@ -42,7 +49,7 @@ impl Disk {
 
     /// Where new contents wait.
     pub(super) fn incoming(&self, area: &Area) -> io::Result<Dir> {
-        let Some(claim) = &area.claim else { return self.make(&self.incoming_folder) };
+        let Some(claim) = &area.claim else { return self.make(INCOMING) };
         let folder = self.jobs(&area.id).and_then(|jobs| {
             let claims = beneath::enter(&jobs, &claim.job)?;
             beneath::enter(&claims, &claim.token)

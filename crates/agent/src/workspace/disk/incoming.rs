@@ -1,7 +1,7 @@
 //! Files that come in piece by piece: too large to be held in memory, and perhaps broken off half-way.
 //!
 //! A file is written beside all sandboxes and renamed when it is whole, so nobody ever sees a part of one. What is given up is removed at once,
-//! what a killed server left at its next start, and what a node left that never came back by [`Disk::sweep_incoming`].
+//! what a killed server left at its next start if the folder is its own, and what one of several nodes left by [`Disk::sweep_incoming`].
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -118,6 +118,8 @@ fn touched(entry: &DirEntry) -> Option<Timestamp> {
 mod tests {
     use std::fs;
 
+    use uuid::Uuid;
+
     use super::super::super::{Quota, Workspaces};
     use super::*;
 
@@ -175,10 +177,32 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_starts_leaves_alone_what_others_are_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = |process| Workspaces::shared(folder.path().to_owned(), Quota::default(), Uuid::from_u128(process));
+        // All nodes may have the same process id, as in containers, and a copied data folder makes two of one.
+        let mut coming = [1, 2, 3].map(|process| {
+            let mut coming = node(process).open("s").begin(&file(&process.to_string()), 10).unwrap();
+            coming.push(process.to_string().as_bytes()).unwrap();
+            coming
+        });
+        for coming in &mut coming {
+            coming.push(b"!").unwrap();
+        }
+        for coming in coming {
+            coming.finish().unwrap();
+        }
+        for process in ["1", "2", "3"] {
+            let whole = fs::read_to_string(folder.path().join("s").join(process)).unwrap();
+            assert_eq!(whole, format!("{process}!"));
+        }
+    }
+
+    #[test]
     fn only_what_nobody_has_touched_for_long_is_swept() {
         let folder = tempfile::tempdir().unwrap();
-        let workspaces = Workspaces::shared(folder.path().to_owned(), Quota::default(), "one");
-        let gone = Workspaces::shared(folder.path().to_owned(), Quota::default(), "two");
+        let [workspaces, gone] =
+            [1, 2].map(|node| Workspaces::shared(folder.path().to_owned(), Quota::default(), Uuid::from_u128(node)));
         assert_eq!(workspaces.sweep(Timestamp(i64::MAX)).unwrap(), 0);
         workspaces.open("s").write(&file("a"), b"a").unwrap();
         std::mem::forget(gone.open("s").begin(&file("b"), 10).unwrap());
@@ -188,9 +212,12 @@ mod tests {
             let at = entry.metadata().unwrap().modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
             Timestamp(i64::try_from(at.as_millis()).unwrap() - 3_600_000)
         };
+        // As an earlier version did it, a folder for each node.
+        fs::create_dir(folder.path().join(".incoming-two")).unwrap();
+        fs::write(folder.path().join(".incoming-two/1-0"), "").unwrap();
         let left = fs::read_dir(folder.path().join(".incoming-two")).unwrap().next().unwrap().unwrap();
         assert_eq!(workspaces.sweep(hour_ago(&left)).unwrap(), 0);
-        assert_eq!(workspaces.sweep(Timestamp(hour_ago(&left).0 + 7_200_000)).unwrap(), 2);
+        assert_eq!(workspaces.sweep(Timestamp(hour_ago(&left).0 + 7_200_000)).unwrap(), 3);
         assert_eq!(fs::read_to_string(folder.path().join("s/a")).unwrap(), "a");
     }
 }

@@ -9,7 +9,8 @@ use crate::db::{Clock, Settings, Synchronous};
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Marks a database file as ours: "Errd" in the file's header.
@@ -40,7 +41,7 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
         )));
     }
     let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let connection = connect(settings, create)?;
+    let connection = connect(settings, &settings.path, create)?;
     claim(&connection, &settings.path)?;
     set_journal(&connection)?;
     let synchronous = match settings.synchronous {
@@ -57,11 +58,33 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
 
 /// Opens the file, which the writer must have opened before, for reading only.
 pub(super) fn for_reading(settings: &Settings) -> Result<Connection, StoreError> {
-    let connection = connect(settings, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // Who comes first makes the index of the log, a shared file, for which a full disk has no room.
+    reading(settings, &settings.path, OpenFlags::empty()).or_else(|error| match error {
+        StoreError::Full => reading(settings, &without_index(&settings.path), OpenFlags::SQLITE_OPEN_URI),
+        other => Err(other),
+    })
+}
+
+fn reading(settings: &Settings, name: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = connect(settings, name, OpenFlags::SQLITE_OPEN_READ_ONLY | more)?;
     set(&connection, "query_only", 1)?;
     // SQLite opens its files at the first read: here, so that whoever is given the connection need not.
     connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())).map_err(|error| said(&error))?;
     Ok(connection)
+}
+
+/// The file's name for a reader that does not write the index of the log: where nobody else has one, it makes its own in memory. A server that comes
+/// meanwhile copies nothing into the file under it.
+fn without_index(path: &Path) -> PathBuf {
+    let mut name = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
+            letter if letter.is_ascii_alphanumeric() => name.push(char::from(*letter)),
+            other => name.extend(["%", &format!("{other:02x}")]),
+        }
+    }
+    (name + "?readonly_shm=1").into()
 }
 
 /// A database in memory, for a process that simulates many.
@@ -71,11 +94,10 @@ pub(super) fn in_memory(clock: &Clock) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn connect(settings: &Settings, access: OpenFlags) -> Result<Connection, StoreError> {
-    let path = &settings.path;
+fn connect(settings: &Settings, name: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+    let connection = Connection::open_with_flags(name, flags)
+        .map_err(|error| StoreError::Io(format!("{}: {error}", settings.path.display())))?;
     prepare(&connection, &settings.clock)?;
     set(&connection, "busy_timeout", BUSY_TIMEOUT_MS)?;
     // A failed read of mapped memory is a signal that kills the process, not an error.
