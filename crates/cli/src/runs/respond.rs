@@ -86,11 +86,11 @@ async fn all_held(api: &Api, approved: bool, output: Output) -> anyhow::Result<(
         answered.push(run);
     }
     let word = if approved { "approved" } else { "denied" };
-    let lines = answered.iter().map(|run| format!("{word} {run}\n")).collect::<Vec<_>>().concat();
+    let lines = answered.iter().map(|run| format!("{word} {run}"));
     paint::print(&if output.is_json() {
         format!("{}\n", json!({ "approved": approved, "runs": answered }))
     } else {
-        format!("{lines}{} held Jobs {word}\n", answered.len())
+        paint::lines(lines.chain([format!("{} held Jobs {word}", answered.len())]))
     })?;
     Ok(())
 }

@@ -9,8 +9,12 @@ use crate::db::{Clock, Settings, Synchronous};
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
+use std::fmt::Write;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 
 /// Marks a database file as ours: "Errd" in the file's header.
@@ -40,6 +44,10 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
             rusqlite::version()
         )));
     }
+    writing(settings).map_err(|error| for_want_of_room(error, &settings.path))
+}
+
+fn writing(settings: &Settings) -> Result<Connection, StoreError> {
     let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = connect(settings, &settings.path, create)?;
     claim(&connection, &settings.path)?;
@@ -59,10 +67,26 @@ pub(super) fn for_writing(settings: &Settings) -> Result<Connection, StoreError>
 /// Opens the file, which the writer must have opened before, for reading only.
 pub(super) fn for_reading(settings: &Settings) -> Result<Connection, StoreError> {
     // Who comes first makes the index of the log, a shared file, for which a full disk has no room.
-    reading(settings, &settings.path, OpenFlags::empty()).or_else(|error| match error {
+    let opened = reading(settings, &settings.path, OpenFlags::empty()).or_else(|error| match error {
         StoreError::Full => reading(settings, &without_index(&settings.path), OpenFlags::SQLITE_OPEN_URI),
         other => Err(other),
-    })
+    });
+    opened.map_err(|error| for_want_of_room(error, &settings.path))
+}
+
+/// Where not even an empty file can be made beside the database, SQLite only says that it cannot open one.
+fn for_want_of_room(error: StoreError, path: &Path) -> StoreError {
+    let StoreError::Io(_) = &error else { return error };
+    let beside = path.with_extension(format!("room-{}", process::id()));
+    match OpenOptions::new().write(true).create_new(true).open(&beside) {
+        Err(refused) if matches!(refused.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => StoreError::Full,
+        Err(_) => error,
+        Ok(_) => {
+            // Empty, and of a name that nobody reads.
+            let _ = fs::remove_file(&beside);
+            error
+        }
+    }
 }
 
 fn reading(settings: &Settings, name: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
@@ -76,14 +100,11 @@ fn reading(settings: &Settings, name: &Path, more: OpenFlags) -> Result<Connecti
 /// The file's name for a reader that does not write the index of the log: where nobody else has one, it makes its own in memory. A server that comes
 /// meanwhile copies nothing into the file under it.
 fn without_index(path: &Path) -> PathBuf {
-    let mut name = "file:".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
-            letter if letter.is_ascii_alphanumeric() => name.push(char::from(*letter)),
-            other => name.extend(["%", &format!("{other:02x}")]),
-        }
-    }
+    let name = path.as_os_str().as_bytes().iter().fold("file:".to_owned(), |mut name, byte| {
+        // Writing to a string cannot fail.
+        let _ok = write!(name, "%{byte:02x}");
+        name
+    });
     (name + "?readonly_shm=1").into()
 }
 
