@@ -6,7 +6,6 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use agent::models::Pictures;
 use agent::workspace::{LIST_MAX, Quota, Workspace, Workspaces};
@@ -453,11 +452,19 @@ fn however_fast_an_earlier_worker_writes_it_is_shut_out() {
     let root = tempfile::tempdir().unwrap();
     let [old, new] = two_claims(root.path());
     old.enter().unwrap();
-    let writing = std::thread::spawn(move || (0..u32::MAX).find(|_| old.write(&file("a"), b"old").is_err()).unwrap());
-    std::thread::sleep(Duration::from_millis(50));
+    let (wrote, written) = std::sync::mpsc::channel();
+    let writing = std::thread::spawn(move || {
+        while old.write(&file("a"), b"old").is_ok() {
+            wrote.send(()).unwrap();
+        }
+    });
+    // On a busy machine that takes its time.
+    for _ in 0..3 {
+        written.recv().unwrap();
+    }
     new.enter().unwrap();
     new.write(&file("a"), b"new").unwrap();
-    assert!(writing.join().unwrap() > 0, "it wrote before");
+    writing.join().unwrap();
     assert_eq!(new.read(&file("a")).unwrap(), b"new");
 }
 
