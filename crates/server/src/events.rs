@@ -47,9 +47,11 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     State(shared): State<Arc<Shared>>,
 ) -> Result<impl IntoResponse, ApiError> {
+    // Also one that does not count must be a number.
+    let after = after.map_or(Ok(0), |text| seq("query parameter `after`", &text))?;
     let after = match headers.get(LAST_EVENT_ID) {
         Some(id) => seq("header Last-Event-ID", &String::from_utf8_lossy(id.as_bytes()))?,
-        None => after.map_or(Ok(0), |text| seq("query parameter `after`", &text))?,
+        None => after,
     };
     // Watched before the first read: what is committed in between is seen by one of the two.
     let watch = shared.app.bell.watch_run(run.0);
