@@ -173,6 +173,9 @@ async fn where_to_go_on_is_a_number_of_this_run() {
         let with_header = request("GET", &format!("/v1/runs/{run}/events?after=0"), KEY).header("last-event-id", after);
         house.send(with_header.body(Body::empty()).expect("a request")).await.refusal(400, "invalid_request");
     }
+    // The header wins, over a number.
+    let odd = request("GET", &format!("/v1/runs/{run}/events?after=x"), KEY).header("last-event-id", "1");
+    house.send(odd.body(Body::empty()).expect("a request")).await.refusal(400, "invalid_request");
     house.get(&format!("/v1/runs/{run}/events?from=1")).await.refusal(400, "invalid_request");
     house.get(&format!("/v1/runs/{NOBODY}/events")).await.refusal(404, "not_found");
 }
