@@ -36,23 +36,26 @@ pub(crate) async fn keep_auditing(shop: Arc<Shop>) {
     }
 }
 
-/// Answers for people what waited for them for too long.
+/// Answers for people all that waited for them for too long, however much of it there is.
 async fn expire(shop: &Shop) -> Result<(), StoreError> {
     let (db, now) = (&shop.parts.db, shop.now());
-    let expired = db.read_slow(async move |tx| human_requests::expired(tx, now).await).await?;
-    for (team, run, request_id) in expired {
-        let response = Response::Expired;
+    loop {
+        let expired = db.read_slow(async move |tx| human_requests::expired(tx, now).await).await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
         let answer = async move |tx: &mut storage::Tx<'_>| {
-            if human_requests::answer(tx, team, run, request_id, &response.text(), now).await? {
-                runs::tell(tx, team, run, &Event::PersonAnswered { request_id, response: response.clone() }, now)
-                    .await?;
+            for (team, run, request_id) in &expired {
+                let (request_id, response) = (*request_id, Response::Expired);
+                if human_requests::answer(tx, *team, *run, request_id, &response.text(), now).await? {
+                    runs::tell(tx, *team, *run, &Event::PersonAnswered { request_id, response }, now).await?;
+                }
             }
             Ok::<_, StoreError>(())
         };
         db.write(answer).await?;
         shop.parts.bell.ring_work();
     }
-    Ok(())
 }
 
 /// One look; how many were stuck.

@@ -1,6 +1,5 @@
 //! Asking the MCP servers of a Build what they offer, once: when the Build is made, or when a Job first needs it and nobody could be reached before.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use tokio::sync::Semaphore;
 
 /// Builds whose servers are asked at the same time. Others wait, or are asked by their first Job.
 const AT_ONCE: usize = 16;
+/// Between two tries of a server that could not be asked.
+pub(crate) const AGAIN: Duration = Duration::from_mins(1);
 
 /// How MCP servers are reached.
 #[derive(Clone)]
@@ -56,22 +57,14 @@ impl Pinner {
             }
         });
     }
-}
 
-impl Pinner {
     async fn pin(&self, team: TeamId, build: BuildId) -> Result<Vec<(String, Failure)>, StoreError> {
         let stored = self.db.read(async |tx| builds::get(tx, team, build).await).await?;
         let Some(stored) = stored else { return Ok(vec![]) };
         let config: Config =
             serde_json::from_str(&stored.config_json).map_err(|error| storage::unreadable("builds.config", &error))?;
-        pin(&self.db, &*self.ambient, &self.mcp, (team, build), &distinct(config.servers())).await
+        pin(&self.db, &*self.ambient, &self.mcp, (team, build), &config.servers()).await
     }
-}
-
-/// The first of each label.
-pub(crate) fn distinct(servers: Vec<McpTool>) -> Vec<McpTool> {
-    let mut labels = BTreeSet::new();
-    servers.into_iter().filter(|server| labels.insert(server.server_label.clone())).collect()
 }
 
 /// Where a server is, with the header values that the Build gives for it.
@@ -122,6 +115,3 @@ pub(crate) async fn pin(
     }
     Ok(failed)
 }
-
-/// Between two tries of a server that could not be asked.
-pub(crate) const AGAIN: Duration = Duration::from_mins(1);

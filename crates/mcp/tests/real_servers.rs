@@ -3,7 +3,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,14 +10,13 @@ use egress::{Allow, Client, Policy};
 use mcp::results::Part;
 use mcp::{Known, Place, Servers, Session};
 use serde_json::{Map, Value, json};
+use testkit::npm;
 
 const TIME: Duration = Duration::from_secs(20);
 
-fn server(name: &str) -> String {
-    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../mcp-servers/node_modules/@modelcontextprotocol");
-    let program = modules.join(name).join("dist/index.js");
-    assert!(program.exists(), "{} is not there: ./test installs it", program.display());
-    program.to_str().unwrap().to_owned()
+/// How Node is told to run a server.
+fn server(name: &str) -> Vec<String> {
+    [npm::node(), npm::program(name).unwrap()].map(|path| path.to_str().unwrap().to_owned()).into()
 }
 
 fn servers(own: &[(&str, Vec<String>)]) -> Servers {
@@ -38,8 +36,9 @@ struct Listening(Child, u16);
 impl Listening {
     fn everything(transport: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("node");
-        command.args([&server("server-everything"), transport]).env("PORT", port.to_string());
+        let started = server("server-everything");
+        let mut command = Command::new(&started[0]);
+        command.args([&started[1], transport]).env("PORT", port.to_string());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = said.find(|line| line.as_ref().is_ok_and(|line| line.contains("port")));
@@ -105,7 +104,7 @@ async fn over_the_older_sse() {
 
 #[tokio::test]
 async fn over_standard_input_and_output() {
-    let servers = servers(&[("everything", vec!["node".into(), server("server-everything")])]);
+    let servers = servers(&[("everything", server("server-everything"))]);
     let session = servers.open(&place("errand://mcp/everything")).await.unwrap();
     does_everything(&session).await;
 }
@@ -115,10 +114,10 @@ async fn a_server_of_files_and_one_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
     let servers = servers(&[
-        ("files", vec!["node".into(), server("server-filesystem"), root.clone()]),
+        ("files", [server("server-filesystem"), vec![root.clone()]].concat()),
         (
             "memory",
-            vec!["env".into(), format!("MEMORY_FILE_PATH={root}/memory.json"), "node".into(), server("server-memory")],
+            [vec!["env".into(), format!("MEMORY_FILE_PATH={root}/memory.json")], server("server-memory")].concat(),
         ),
     ]);
     let files = servers.open(&place("errand://mcp/files")).await.unwrap();
@@ -142,7 +141,7 @@ async fn a_server_of_files_and_one_of_memory() {
 async fn a_session_takes_its_program_and_its_children_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");
-    let script = format!("sleep 1000 & echo $! >{}; exec node {}", pid.display(), server("server-memory"));
+    let script = format!("sleep 1000 & echo $! >{}; exec {}", pid.display(), server("server-memory").join(" "));
     let servers = servers(&[("shell", vec!["sh".into(), "-c".into(), script])]);
     let session = servers.open(&place("errand://mcp/shell")).await.unwrap();
     let child = std::fs::read_to_string(pid).unwrap();

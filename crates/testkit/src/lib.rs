@@ -17,6 +17,7 @@ pub mod fake_provider;
 pub mod hook;
 pub mod ledger;
 pub mod mcp_server;
+pub mod npm;
 pub mod postgres;
 pub mod schemas;
 pub mod scripted;

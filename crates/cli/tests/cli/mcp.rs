@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use testkit::fake_provider::{FakeProvider, Reply};
+use testkit::npm;
 
 use crate::house::{Server, said};
 
@@ -25,13 +26,11 @@ async fn the_example_of_the_documentation_reads_at_once_and_asks_before_it_write
     let here = |text: String| text.replace("/srv/shared", &shared);
 
     // Installed by ./test, not fetched at this moment.
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("../mcp-servers/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js");
-    assert!(program.exists(), "{} is not there: ./test installs it", program.display());
+    let [node, program] = [npm::node(), npm::program("server-filesystem").unwrap()];
     let settings = here(fenced("toml"));
     let fetched = r#""npx", "--yes", "@modelcontextprotocol/server-filesystem""#;
     assert!(settings.contains(fetched), "{settings}");
-    let installed = format!(r#""node", "{}""#, program.display());
+    let installed = format!(r#""{}", "{}""#, node.display(), program.display());
     std::fs::write(folder.path().join("errand.toml"), settings.replace(fetched, &installed)).unwrap();
     let build = folder.path().join("build.json");
     std::fs::write(&build, here(fenced("json"))).unwrap();

@@ -89,10 +89,16 @@ impl Config {
         data.text.as_ref().and_then(|text| text.format) == Some(TextFormat::JsonObject)
     }
 
-    /// The MCP servers whose tools a Job is given.
+    /// The MCP servers whose tools a Job is given: of several with one `server_label`, by which calls are told apart, the first.
     pub fn servers(&self) -> Vec<McpTool> {
+        self.labelled().into_iter().filter(|(_, is_first)| *is_first).map(|(tool, _)| tool.clone()).collect()
+    }
+
+    /// Every tool entry, and whether it is the first with its label.
+    fn labelled(&self) -> Vec<(&McpTool, bool)> {
         let Self::V1(data) = self else { return vec![] };
-        data.tools.iter().flatten().map(|Tool::Mcp(tool)| tool.clone()).collect()
+        let mut labels = HashSet::new();
+        data.tools.iter().flatten().map(|Tool::Mcp(tool)| (tool, labels.insert(&tool.server_label))).collect()
     }
 
     /// The team files that each Job is given, by id or by name, each once.
@@ -111,6 +117,12 @@ impl Config {
         let mut sentences = Vec::new();
         match self {
             Self::V1(data) => {
+                for (tool, _) in self.labelled().into_iter().filter(|(_, is_first)| !is_first) {
+                    sentences.push(format!(
+                        "Only the first of the tools with the server_label {:?} is used: its calls are told apart by that label.",
+                        tool.server_label
+                    ));
+                }
                 sentences.extend(unused_each("skill", &data.skills));
             }
             Self::V2(data) => {

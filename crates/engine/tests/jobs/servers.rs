@@ -311,6 +311,28 @@ async fn nobody_decides_in_time_and_the_call_is_denied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_number_is_over_at_once_none_waits_for_another_look() {
+    let server = McpServer::start(tools("Does it.")).await.unwrap();
+    let house = house(&server, json!({})).await;
+    let limits = Limits { approval_ms: 60_000, ..Limits::default() };
+    let engine = house.engine_with(caller("bank__pay", json!({})).0, limits.clone(), Settings::default());
+    let mut runs = vec![];
+    for _ in 0..130 {
+        runs.push(house.start(None).await);
+    }
+    for run in &runs {
+        house.asked(*run).await;
+    }
+    engine.abandon();
+    house.be_ahead(Duration::from_secs(120));
+    let _engine = house.engine_with(caller("bank__pay", json!({})).0, limits, Settings::default());
+    for run in runs {
+        house.until(run, "completed").await;
+    }
+    assert_eq!(server.calls(), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_long_or_no_text_becomes_files() {
     let server = McpServer::start(tools("Does it.")).await.unwrap();
     let long = "x".repeat(40_000);

@@ -58,7 +58,7 @@ fn counts() -> String {
     format!(
         "Rates: a key may make {REQUESTS_PER_MINUTE} requests a minute unless it or the server is set otherwise; every answer to it says in \
          `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` how it stands. One too many is a 429 with `retry-after` in seconds. At \
-         most {} uploads are read at once, and {} files that come by upload URLs; one more is a 503 with `retry-after`.\n\n\
+         most {} uploads are read at once, and {} files that come by upload URLs, half of each for one team; one more is a 503 with `retry-after`.\n\n\
          Every answer has an `x-request-id`. A request may bring its own, of 1 to {LONGEST_ID} letters, digits and `-_.:/+=`.",
         uploads::PLACES,
         upload_urls::PLACES,

@@ -26,6 +26,8 @@ mod events;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod house;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::runs::{Event, Status};
+use domain::{RunId, TeamId};
 use storage::load::{Load, load};
 use storage::runs::Then;
 use storage::webhooks;
@@ -60,28 +61,33 @@ async fn a_stop_has_no_time_of_its_own_and_makes_no_queue_old(engine: Engine) {
 }
 both!(a_stop_has_no_time_of_its_own_and_makes_no_queue_old);
 
+/// A row of the outbox: of which run, the entry's number, where to, from when on, and how far it is.
+async fn outbox(house: &House, (team, run): (TeamId, RunId), seq: i64, (origin, due_at, state): (&str, i64, &str)) {
+    let sql = "INSERT INTO outbox (team_id, run_id, seq, event, at, origin, due_at, state) \
+        VALUES ($1, $2, $3, 'run_failed', 0, $4, $5, $6)";
+    let values = [
+        team.0.to_string().into(),
+        run.0.to_string().into(),
+        seq.into(),
+        origin.to_owned().into(),
+        at(due_at).0.into(),
+        state.to_owned().into(),
+    ];
+    house.db.write::<_, storage::StoreError, _>(async move |tx| tx.exec(sql, &values).await).await.unwrap();
+}
+
 async fn webhooks_lag_as_long_as_the_one_that_is_due_longest(engine: Engine) {
     let house = House::new(engine).await;
     house.at(at(0)).await;
     let run = house.run(house.team).await;
     let (team, run) = (house.team, run.id);
-    let due = "INSERT INTO outbox (team_id, run_id, seq, event, at, origin, due_at, state) \
-        VALUES ($1, $2, $3, 'run_failed', 0, $4, $5, $6)";
     for (seq, origin, due_at, state) in [
         (1_i64, "https://a", 2_000, "due"),
         (2, "https://b", 1_000, "due"),
         (3, "https://b", 9_000, "due"),
         (4, "https://c", 0, "delivered"),
     ] {
-        let values = [
-            team.0.to_string().into(),
-            run.0.to_string().into(),
-            seq.into(),
-            origin.to_owned().into(),
-            at(due_at).0.into(),
-            state.to_owned().into(),
-        ];
-        house.db.write::<_, storage::StoreError, _>(async move |tx| tx.exec(due, &values).await).await.unwrap();
+        outbox(&house, (team, run), seq, (origin, due_at, state)).await;
     }
     assert_eq!(look(&house, 900).await.webhook_lag, Duration::ZERO);
     assert_eq!(look(&house, 1_600).await.webhook_lag, Duration::from_millis(600));
@@ -92,8 +98,6 @@ async fn lines_are_of_a_team_and_an_origin_and_the_longest_due_comes_first(engin
     let house = House::new(engine).await;
     house.at(at(0)).await;
     let runs = [(house.team, house.run(house.team).await.id), (house.strangers, house.run(house.strangers).await.id)];
-    let due = "INSERT INTO outbox (team_id, run_id, seq, event, at, origin, due_at, state) \
-        VALUES ($1, $2, $3, 'run_failed', 0, $4, $5, $6)";
     for (seq, (whose, origin, due_at, state)) in (1_i64..).zip([
         (0, "https://b", 3_000, "due"),
         (0, "https://b", 9_000, "due"),
@@ -103,15 +107,7 @@ async fn lines_are_of_a_team_and_an_origin_and_the_longest_due_comes_first(engin
         (1, "https://a", 4_000, "due"),
     ]) {
         let (team, run) = runs[whose];
-        let values = [
-            team.0.to_string().into(),
-            run.0.to_string().into(),
-            seq.into(),
-            origin.to_owned().into(),
-            at(due_at).0.into(),
-            state.to_owned().into(),
-        ];
-        house.db.write::<_, storage::StoreError, _>(async move |tx| tx.exec(due, &values).await).await.unwrap();
+        outbox(&house, (team, run), seq, (origin, due_at, state)).await;
     }
     let line = |whose: usize, origin: &str| webhooks::Line { team: runs[whose].0, origin: origin.to_owned() };
     let lines = async || house.db.read(async |tx| webhooks::lines(tx).await).await.unwrap();

@@ -105,6 +105,16 @@ fn a_json_answer_is_wanted_only_when_asked_for() {
 }
 
 #[test]
+fn of_tools_with_one_label_the_first_is_used_and_that_is_said() {
+    let tool = |label: &str, url: &str| json!({"type": "mcp", "server_label": label, "server_url": url});
+    let config = v1("tools", json!([tool("crm", "https://a"), tool("bank", "https://b"), tool("crm", "https://c")]));
+    let urls: Vec<_> = config.servers().into_iter().map(|server| server.server_url).collect();
+    assert_eq!(urls, ["https://a", "https://b"]);
+    let said = config.unserved();
+    assert!(said.len() == 1 && said[0].contains("the first of the tools with the server_label \"crm\""), "{said:?}");
+}
+
+#[test]
 fn everything_stored_but_unused_is_said_once() {
     let submitted = json!({"data": {
         "models": {"agent": {"model": "d1-max"}}, "input": "x",
