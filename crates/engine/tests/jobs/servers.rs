@@ -324,7 +324,7 @@ async fn whatever_number_is_over_at_once_none_waits_for_another_look() {
         house.asked(*run).await;
     }
     engine.abandon();
-    house.be_ahead(Duration::from_secs(120));
+    house.be_ahead(Duration::from_mins(2));
     let _engine = house.engine_with(caller("bank__pay", json!({})).0, limits, Settings::default());
     for run in runs {
         house.until(run, "completed").await;
