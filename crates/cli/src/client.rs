@@ -100,10 +100,9 @@ impl Api {
         self.text(self.request(Method::DELETE, path, &[])?).await
     }
 
-    /// Fetches a file out of a sandbox.
-    pub(crate) async fn download(&self, sandbox: &str, path: &str) -> anyhow::Result<Vec<u8>> {
-        let request =
-            self.request(Method::GET, &["sandboxes", sandbox, "files", "content"], &[("path", path.to_owned())])?;
+    /// `GET` of a file.
+    pub(crate) async fn download(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
+        let request = self.request(Method::GET, path, query)?;
         let bytes = self.send(request).await?.bytes().await;
         Ok(bytes.map_err(|error| self.unreachable(&error))?.to_vec())
     }

@@ -185,7 +185,7 @@ fn choose(found: Option<Found>, reachable: bool) -> anyhow::Result<(Arc<dyn Mode
 
 async fn print_result(api: &Api, sandbox: &str) -> anyhow::Result<()> {
     let paint = Paint::for_stdout();
-    match api.download(sandbox, bundle::RESULT).await {
+    match api.download(&["sandboxes", sandbox, "files", "content"], &[("path", bundle::RESULT.to_owned())]).await {
         Ok(bytes) => {
             let text = paint::paragraph(&String::from_utf8_lossy(&bytes), "    ", usize::MAX);
             paint::print(&format!("\n  {}\n{text}", paint.bold(bundle::RESULT)))?;

@@ -7,13 +7,13 @@ use anyhow::Context;
 use clap::Subcommand;
 use contract::files::{FileRemoved, TeamFileAnswer, TeamFilePage};
 
-use crate::client::{Api, Output};
+use crate::client::{Api, Output, keep};
 use crate::{paint, table};
 
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Action {
-    /// Keeps a file for the team, at most 10 MB. One of its name is replaced.
+    /// Keeps a file for the team, at most 10 MiB. One of its name is replaced.
     Push {
         /// The file here.
         file: PathBuf,
@@ -33,6 +33,14 @@ pub(crate) enum Action {
         offset: u64,
         #[command(flatten)]
         output: Output,
+    },
+    /// Fetches one.
+    Pull {
+        /// Its id or its name.
+        file: String,
+        /// The file here; without it, standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Removes one.
     Rm {
@@ -61,6 +69,7 @@ impl Action {
                 let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
                 output.print(&api.get(&["files"], &query).await?, listed)?;
             }
+            Self::Pull { file, output } => keep(&api.download(&["files", &file, "content"], &[]).await?, output)?,
             Self::Rm { file, output } => {
                 output.print(&api.delete(&["files", &file]).await?, |_: FileRemoved| "removed\n".to_owned())?;
             }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use contract::sandboxes::{FilePage, NewUploadUrl, SandboxAnswer, SandboxFileKind, UploadUrl, UploadedFile, WORKSPACE};
 
-use crate::client::{Api, Output};
+use crate::client::{Api, Output, keep};
 use crate::{paint, table};
 
 /// What to do.
@@ -28,7 +28,7 @@ pub(crate) enum Action {
         #[command(flatten)]
         output: Output,
     },
-    /// Puts a file into it, at most 10 MB.
+    /// Puts a file into it, at most 10 MiB.
     Upload {
         /// The sandbox's id.
         sandbox: String,
@@ -86,11 +86,7 @@ impl Action {
                 output.print(&answer, |made: UploadUrl| format!("{}\n", paint::plain(&made.upload_url)))?;
             }
             Self::Download { sandbox, path, output } => {
-                let bytes = api.download(&sandbox, &path).await?;
-                match output {
-                    Some(file) => std::fs::write(&file, bytes).with_context(|| file.display().to_string())?,
-                    None => std::io::Write::write_all(&mut std::io::stdout(), &bytes)?,
-                }
+                keep(&api.download(&["sandboxes", &sandbox, "files", "content"], &[("path", path)]).await?, output)?;
             }
         }
         Ok(ExitCode::SUCCESS)

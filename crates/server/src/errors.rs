@@ -62,8 +62,8 @@ pub(crate) enum ApiError {
     SandboxFull(String),
     /// The team's files take up as much as they may; the sentence says how much that is, and what to do.
     TeamFull(String),
-    /// As many uploads as are taken at once are under way.
-    Busy,
+    /// As many as there may be at once are under way; the words say of what.
+    Busy(&'static str),
     /// The head or the body of the request did not come in the time there is for it.
     TooSlow,
     /// The path with its query string is longer than any that means something.
@@ -123,7 +123,7 @@ impl ApiError {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
-            Self::Busy
+            Self::Busy(_)
             | Self::FilesUnreachable(_)
             | Self::NotReady
             | Self::TooManyConnections
@@ -163,7 +163,10 @@ impl ApiError {
                     "This was not done after {secs} s and was given up: it may have happened or not. Look before you send it again."
                 );
             }
-            Self::InvalidToken(text) | Self::InvalidUploadUrl(text) | Self::RequestAlreadyAnswered(text) => text,
+            Self::InvalidToken(text)
+            | Self::InvalidUploadUrl(text)
+            | Self::RequestAlreadyAnswered(text)
+            | Self::Busy(text) => text,
             Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
             Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
             Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",
@@ -182,7 +185,6 @@ impl ApiError {
                 "The run has failed and takes no more messages. Its last message says why; start a new run."
             }
             Self::RunFull => "The run was told 16 MiB in all, which is as much as it can keep. Start a new run.",
-            Self::Busy => "Too many files are being uploaded at this moment. Send this one again after a second.",
             Self::NotReady | Self::Store(StoreError::Closed) => "The server is shutting down. Try again in a moment.",
             Self::Store(StoreError::Full) => {
                 "The server's disk is full, nothing was stored. Reading still works; its operator has to make room."
@@ -214,7 +216,7 @@ impl ApiError {
         match self {
             Self::InvalidToken(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::RateLimited { wait, .. } => Some((header::RETRY_AFTER, (*wait).into())),
-            Self::Busy
+            Self::Busy(_)
             | Self::FilesUnreachable(_)
             | Self::TooManyConnections
             | Self::TooManyStrangers

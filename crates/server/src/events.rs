@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use storage::bell::RunWatch;
 use storage::journal::{self, Line};
 use storage::{StoreError, Tx, api_keys, runs};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::Shared;
@@ -35,6 +35,9 @@ const AT_ONCE: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buff
 const BATCH: u32 = 100;
 /// How long to trust the bell alone, since another process may have written, and the key: so much later a revocation holds at the latest.
 const TRUST: Duration = Duration::from_millis(900);
+/// Streams that one key may have open at once on a node, so that one client's are not all of its connections.
+pub(crate) const STREAMS: usize = 512;
+pub(crate) const BUSY: &str = "This API key has as many event streams open as it may. Close one, or read GET /v1/runs/{run_id} now and then instead.";
 /// How often an idle stream says that it is there, so that nothing in between closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -47,6 +50,7 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     State(shared): State<Arc<Shared>>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let place = shared.listeners.take(caller.key).await?;
     // Also one that does not count must be a number.
     let after = after.map_or(Ok(0), |text| seq("query parameter `after`", &text))?;
     let after = match headers.get(LAST_EVENT_ID) {
@@ -64,7 +68,18 @@ pub(crate) async fn stream(
     let closing = shared.closing.subscribe();
     let after = after + u64::from(after > 0 && faults::sabotaged(faults::Sabotage::SkipOnReturn));
     let Caller { team, key, .. } = caller;
-    let tail = Tail { shared, team, key, run, after, read: VecDeque::new(), looked: Instant::now(), watch, closing };
+    let tail = Tail {
+        shared,
+        team,
+        key,
+        run,
+        after,
+        read: VecDeque::new(),
+        looked: Instant::now(),
+        watch,
+        closing,
+        _place: place,
+    };
     let events = stream::try_unfold(tail, async |mut tail| {
         let next = tail
             .next()
@@ -89,6 +104,7 @@ struct Tail {
     looked: Instant,
     watch: RunWatch,
     closing: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Tail {

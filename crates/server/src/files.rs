@@ -1,4 +1,4 @@
-//! Team files, extensions: sending one, listing them, removing one. How a file comes out of a request is in `uploads.rs`; how it comes into a
+//! Team files, extensions: sending one, listing them, fetching one, removing one. How a file comes out of a request is in `uploads.rs`; how it comes into a
 //! run's workspace is the engine's.
 
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use contract::files::{FileRemoved, TeamFile as Shown, TeamFileAnswer, TeamFilePage};
 use contract::pages::PageQuery;
 use domain::files::{TeamFile, area, name, stored_at};
-use domain::sandboxes::FileError;
+use domain::sandboxes::{FileError, Files};
 use domain::{FileId, TeamId, audit};
 use storage::{Tx, files};
 use uuid::Uuid;
@@ -22,8 +22,8 @@ use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::{FileName, Id};
 use crate::query::{FilePath, Nothing, Query};
-use crate::sandboxes::bad_path;
-use crate::uploads::Upload;
+use crate::sandboxes::{as_file, bad_path};
+use crate::uploads::{Upload, base_name};
 
 /// `file.list`: by name.
 pub(crate) async fn list(
@@ -57,7 +57,7 @@ pub(crate) async fn push(
     let (ambient, now) = (shared.app.ambient.as_ref(), shared.app.ambient.now());
     let (id, blob, size) = (FileId(ambient.id(now)), ambient.id(now), bytes.len() as u64);
     let file = TeamFile { id, team, name, size, sha256, blob, created_at: now, updated_at: now };
-    let write = move |files: &dyn domain::sandboxes::Files| {
+    let write = move |files: &dyn Files| {
         // Until the bytes are out of memory, also when the client has gone.
         let _place = place;
         Ok(files.write(&area(team), &stored_at(blob), &bytes))
@@ -77,6 +77,30 @@ pub(crate) async fn push(
         shared.drop_bytes(team, was.blob).await;
     }
     Ok(response)
+}
+
+/// `file.download`, by id or by name: its bytes.
+pub(crate) async fn download(
+    caller: Caller<MayRead>,
+    Id(FileName(name)): Id<FileName>,
+    _: Query<Nothing>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (team, gone) = (caller.team, || ApiError::no_such("file"));
+    let mut file = shared.found(team, &name).await?.ok_or_else(gone)?;
+    loop {
+        let stored = file.stored_at();
+        let read = move |files: &dyn Files| Ok(files.read(&area(team), &stored));
+        match shared.files(read).await? {
+            Ok(bytes) => return Ok(as_file(base_name(&file.name), bytes)),
+            // Replaced in between: its row names other bytes by now.
+            Err(FileError::NotFound(_)) => {
+                let now = shared.found(team, &name).await?.filter(|now| now.blob != file.blob);
+                file = now.ok_or_else(gone)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// `file.remove`, by id or by name. Runs that have it keep it.

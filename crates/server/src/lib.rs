@@ -50,9 +50,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use domain::Ambient;
 use domain::builds::Defaults;
 use domain::sandboxes::Files;
+use domain::{Ambient, ApiKeyId};
 use storage::master_keys::Keyring;
 use storage::{Bell, Db};
 use tokio::net::TcpListener;
@@ -152,6 +152,8 @@ struct Shared {
     streams: places::Places,
     /// How many may come by one URL at once: whoever has it shall not take the team's share.
     senders: places::Shares<String>,
+    /// Event streams of each key.
+    listeners: places::Shares<ApiKeyId>,
     known_keys: auth::KnownKeys,
     strangers: strangers::Strangers,
     rates: rates::Rates,
@@ -168,9 +170,10 @@ impl Shared {
             limits,
             secure,
             closing: watch::Sender::new(false),
-            uploads: places::Places::new(uploads::PLACES),
-            streams: places::Places::new(upload_urls::PLACES),
-            senders: places::Shares::new(upload_urls::SENDERS),
+            uploads: places::Places::new(uploads::PLACES, uploads::BUSY),
+            streams: places::Places::new(upload_urls::PLACES, uploads::BUSY),
+            senders: places::Shares::new(upload_urls::SENDERS, uploads::BUSY),
+            listeners: places::Shares::new(events::STREAMS, events::BUSY),
             known_keys: auth::KnownKeys::default(),
             strangers: strangers::Strangers::default(),
             rates,

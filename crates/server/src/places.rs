@@ -30,35 +30,42 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// `all` of them, of which one team may have half.
-    pub(crate) fn new(all: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), teams: Shares::new(all.div_ceil(2)) }
+    /// `all` of them, of which one team may have half. Who gets none is told `busy`.
+    pub(crate) fn new(all: usize, busy: &'static str) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), teams: Shares::new(all.div_ceil(2), busy) }
     }
 
     /// Waits for a place for this team.
     pub(crate) async fn take(&self, team: TeamId) -> Result<Place, ApiError> {
-        patiently(async {
-            let share = acquire(self.teams.of(team)).await?;
-            Ok(Place { _share: share, _all: acquire(Arc::clone(&self.all)).await? })
-        })
-        .await
+        self.teams
+            .patiently(async {
+                let share = acquire(self.teams.of(team)).await?;
+                Ok(Place { _share: share, _all: acquire(Arc::clone(&self.all)).await? })
+            })
+            .await
     }
 }
 
 /// So many for each holder, whatever the others have.
 pub(crate) struct Shares<K> {
     each: usize,
+    busy: &'static str,
     held: Mutex<HashMap<K, Weak<Semaphore>>>,
 }
 
 impl<K: Eq + Hash> Shares<K> {
-    pub(crate) fn new(each: usize) -> Self {
-        Self { each, held: Mutex::default() }
+    /// Who gets none is told `busy`.
+    pub(crate) fn new(each: usize, busy: &'static str) -> Self {
+        Self { each, busy, held: Mutex::default() }
     }
 
     /// Waits for one of this holder's.
     pub(crate) async fn take(&self, holder: K) -> Result<OwnedSemaphorePermit, ApiError> {
-        patiently(acquire(self.of(holder))).await
+        self.patiently(acquire(self.of(holder))).await
+    }
+
+    async fn patiently<T>(&self, taking: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        tokio::time::timeout(PATIENCE, taking).await.unwrap_or(Err(ApiError::Busy(self.busy)))
     }
 
     fn of(&self, holder: K) -> Arc<Semaphore> {
@@ -73,10 +80,6 @@ impl<K: Eq + Hash> Shares<K> {
             share
         })
     }
-}
-
-async fn patiently<T>(taking: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    tokio::time::timeout(PATIENCE, taking).await.unwrap_or(Err(ApiError::Busy))
 }
 
 async fn acquire(places: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{self, MethodRouter};
 use domain::api_keys::Scope;
+use tower_http::cors::{Any, CorsLayer};
 
 use crate::errors::ApiError;
 use crate::operations::{self as told, Entry, Operation};
@@ -51,10 +52,11 @@ fn v1() -> Vec<Route> {
             .taking(uploads::BODY_MAX),
         get (READ,   "/v1/sandboxes/{sandbox_id}/files/content", sandboxes::download, told::sandboxes::download()),
         post(RUN,    "/v1/sandboxes/{sandbox_id}/upload-urls", upload_urls::create, told::upload_urls::create()),
-        put (OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::put()),
-        post(OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::post()),
+        put (OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::put()).called_by_pages(),
+        post(OPEN,   "/v1/uploads/{upload_token}",        upload_urls::put,  told::upload_urls::post()).called_by_pages(),
         get (READ,   "/v1/files",                         files::list,       told::files::list()),
         post(MANAGE, "/v1/files",                         files::push,       told::files::push()).taking(uploads::BODY_MAX),
+        get (READ,   "/v1/files/{file_id}/content",       files::download,   told::files::download()),
         delete(MANAGE, "/v1/files/{file_id}",             files::remove,     told::files::remove()),
         get (READ,   "/v1/webhooks/dead-letters",         dead_letters::list, told::webhooks::list()),
         post(MANAGE, "/v1/webhooks/dead-letters/{letter_id}/replay", dead_letters::replay, told::webhooks::replay()),
@@ -83,6 +85,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let api = if shared.app.api { v1() } else { Vec::new() };
     let all = api.into_iter().chain(probes());
     let (open, keyed): (Vec<_>, Vec<_>) = all.partition(|route| route.entry.scope.is_none());
+    let (pages, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|route| route.pages);
     let keyed = mounted(keyed)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -90,12 +93,13 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&shared), auth::authenticate));
     keyed
         .merge(mounted(open).method_not_allowed_fallback(wrong_method))
+        .merge(mounted(pages).method_not_allowed_fallback(wrong_method).layer(cors()))
         .layer(from_fn_with_state(Arc::clone(&shared), edge::edge))
         .with_state(shared)
 }
 
 fn mounted(routes: Vec<Route>) -> Router<Arc<Shared>> {
-    routes.into_iter().fold(Router::new(), |router, Route { entry, handler }| {
+    routes.into_iter().fold(Router::new(), |router, Route { entry, handler, .. }| {
         let handler = if entry.operation.extension { handler.layer(from_fn(edge::mark_extension)) } else { handler };
         router.route(entry.path, handler)
     })
@@ -105,12 +109,19 @@ fn mounted(routes: Vec<Route>) -> Router<Arc<Shared>> {
 struct Route {
     entry: Entry,
     handler: MethodRouter<Arc<Shared>>,
+    /// Whether scripts of pages from elsewhere may call it.
+    pages: bool,
 }
 
 impl Route {
     /// With bodies of up to `most` bytes.
     fn taking(self, most: usize) -> Self {
         Self { handler: self.handler.layer(DefaultBodyLimit::max(most)), ..self }
+    }
+
+    /// Also for scripts of pages from elsewhere. Only what a browser has nothing of its own to send along for.
+    fn called_by_pages(self) -> Self {
+        Self { pages: true, ..self }
     }
 }
 
@@ -119,7 +130,7 @@ where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { entry: Entry { method: "get", path, scope, operation }, handler: routing::get(handler) }
+    row("get", scope, path, routing::get(handler), operation)
 }
 
 fn post<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
@@ -127,7 +138,7 @@ where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { entry: Entry { method: "post", path, scope, operation }, handler: routing::post(handler) }
+    row("post", scope, path, routing::post(handler), operation)
 }
 
 fn put<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
@@ -135,7 +146,7 @@ where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { entry: Entry { method: "put", path, scope, operation }, handler: routing::put(handler) }
+    row("put", scope, path, routing::put(handler), operation)
 }
 
 fn delete<H, T>(scope: Option<Scope>, path: &'static str, handler: H, operation: Operation) -> Route
@@ -143,7 +154,22 @@ where
     H: Handler<T, Arc<Shared>>,
     T: 'static,
 {
-    Route { entry: Entry { method: "delete", path, scope, operation }, handler: routing::delete(handler) }
+    row("delete", scope, path, routing::delete(handler), operation)
+}
+
+fn row(
+    method: &'static str,
+    scope: Option<Scope>,
+    path: &'static str,
+    handler: MethodRouter<Arc<Shared>>,
+    operation: Operation,
+) -> Route {
+    Route { entry: Entry { method, path, scope, operation }, handler, pages: false }
+}
+
+/// What pages from elsewhere are told.
+fn cors() -> CorsLayer {
+    CorsLayer::new().allow_origin(Any).allow_methods([Method::PUT, Method::POST]).allow_headers(Any)
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

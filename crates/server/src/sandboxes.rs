@@ -91,7 +91,7 @@ pub(crate) async fn upload(
     shared.change(change, asked, None, note).await
 }
 
-/// `sandbox.download`, an extension: the bytes of one file. They are a stranger's, so no browser may take them for a page of ours.
+/// `sandbox.download`, an extension: the bytes of one file.
 pub(crate) async fn download(
     caller: Caller<MayRead>,
     Id(SandboxId(id)): Id<SandboxId>,
@@ -103,11 +103,7 @@ pub(crate) async fn download(
     let file = SandboxPath::parse_file(&path).map_err(bad_path)?;
     let name = file.names().last().cloned().unwrap_or_default();
     let bytes = shared.files(move |files| files.read(&id, &file)).await?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(media_type(&name))),
-        (header::CONTENT_DISPOSITION, attachment(&name)),
-    ];
-    Ok((headers, bytes))
+    Ok(as_file(&name, bytes))
 }
 
 /// A new sandbox, not yet stored.
@@ -142,6 +138,15 @@ impl Shared {
         let done = tokio::task::spawn_blocking(move || job(files.as_ref())).await;
         Ok(done.map_err(|error| ApiError::Internal(format!("sandbox files: {error}")))??)
     }
+}
+
+/// A file of this name as an answer. Its bytes are a stranger's, so no browser may take them for a page of ours.
+pub(crate) fn as_file(name: &str, bytes: Vec<u8>) -> impl IntoResponse + use<> {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type(name))),
+        (header::CONTENT_DISPOSITION, attachment(name)),
+    ];
+    (headers, bytes)
 }
 
 pub(crate) fn bad_path(sentence: impl Display) -> ApiError {

@@ -28,6 +28,7 @@ pub(crate) const BODY_MAX: usize = FILE_MAX + FORM_EXTRA;
 const PATH_MAX: usize = 16 * 1024;
 /// Uploads read or written at once: with [`BODY_MAX`], what they may take of the memory. How they are shared out is in `places.rs`.
 pub(crate) const PLACES: usize = 32;
+pub(crate) const BUSY: &str = "Too many files are being uploaded at this moment. Send this one again after a second.";
 /// How long one may take to arrive: a stalled client gives its place back. Far below the time that an expired sandbox is left alone, so that no file
 /// is written into one that is gone.
 const LONGEST: Duration = Duration::from_mins(2);
@@ -80,7 +81,8 @@ impl Upload {
         while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
             let is_file = field.file_name().is_some() || field.name() == Some("file");
             if is_file {
-                let name = field.file_name().map(base_name);
+                // Some clients send the whole path on their own disk: only its last name counts here.
+                let name = field.file_name().map(base_name).map(str::to_owned);
                 let bytes = read_field(field, FILE_MAX).await?;
                 if file.replace((name, bytes)).is_some() {
                     return Err(ApiError::InvalidRequest(
@@ -124,9 +126,9 @@ pub(crate) fn longest(path: &str, headers: &HeaderMap, limits: &Limits) -> Durat
     }
 }
 
-/// Some clients send the whole path on their own disk: only its last name counts here.
-fn base_name(name: &str) -> String {
-    name.rsplit(['/', '\\']).next().unwrap_or(name).to_owned()
+/// The last name of a path, also of one on a client's disk.
+pub(crate) fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 async fn read_field(mut field: Field<'_>, most: usize) -> Result<Vec<u8>, ApiError> {

@@ -20,7 +20,7 @@ pub(super) fn spec() -> ToolSpec {
     ToolSpec {
         name: NAME.into(),
         description: "Create a text file in your workspace, or replace all of an existing one. Missing folders are made. Use it for the \
-            results that people should get; to change a few places of a file, use edit_file. At most 10 MB.".into(),
+            results that people should get; to change a few places of a file, use edit_file. At most 10 MiB.".into(),
         parameters: json!({
             "type": "object",
             "properties": {

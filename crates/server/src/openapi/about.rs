@@ -7,6 +7,7 @@ use domain::sandboxes::FILE_MAX;
 use crate::body::BODY_MAX;
 use crate::connections::HEAD_MAX;
 use crate::edge::{LONGEST_ID, URI_MAX};
+use crate::events::STREAMS;
 use crate::rates::REQUESTS_PER_MINUTE;
 use crate::{upload_urls, uploads};
 
@@ -58,7 +59,8 @@ fn counts() -> String {
     format!(
         "Rates: a key may make {REQUESTS_PER_MINUTE} requests a minute unless it or the server is set otherwise; every answer to it says in \
          `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset` how it stands. One too many is a 429 with `retry-after` in seconds. At \
-         most {} uploads are read at once, and {} files that come by upload URLs, half of each for one team; one more is a 503 with `retry-after`.\n\n\
+         most {} uploads are read at once, and {} files that come by upload URLs, half of each for one team, and a key has at most {STREAMS} \
+         event streams open; one more is a 503 with `retry-after`.\n\n\
          Every answer has an `x-request-id`. A request may bring its own, of 1 to {LONGEST_ID} letters, digits and `-_.:/+=`.",
         uploads::PLACES,
         upload_urls::PLACES,

@@ -9,7 +9,7 @@ use super::{Chapter, Content, Operation, Parameter, schema_of};
 pub(crate) fn stream() -> Operation {
     const TEXT: &str = "The journal of a run as Server-Sent Events: `id` is `seq` (1, 2, 3 … without gaps), `event` is the kind of entry, \
         `data` is one line of JSON of the schema `Event`. Each entry comes once and in order, as soon as it is committed. The stream ends \
-        when the run has.\n\n\
+        when the run has, and when the key is revoked or expires.\n\n\
         After a broken connection send the last `id` as the header `Last-Event-ID`, or as `after`, and the stream goes on behind it. The \
         header wins.";
     Operation::with("event.stream", Chapter::Runs, "Follow a run", TEXT, Content::Events(schema_of::<Event>))

@@ -4,7 +4,7 @@ use contract::files::{FileRemoved, TeamFileAnswer, TeamFilePage};
 use serde_json::json;
 
 use super::parameters::{page, query};
-use super::{Chapter, Operation, Parameter};
+use super::{Chapter, Content, Operation, Parameter};
 
 pub(crate) fn list() -> Operation {
     const TEXT: &str = "The files of the team, by name.";
@@ -33,7 +33,7 @@ pub(crate) fn list() -> Operation {
 }
 
 pub(crate) fn push() -> Operation {
-    const TEXT: &str = "Keeps a file of up to 10 MB for the team, as a form or as it is, like an upload into a sandbox. One of the same name is \
+    const TEXT: &str = "Keeps a file of up to 10 MiB for the team, as a form or as it is, like an upload into a sandbox. One of the same name is \
         replaced and keeps its id. A build that names it in `files`, by id or by name, has it put into the workspace of each of its runs, \
         as `/workspace/files/NAME`, as it is when the run begins.";
     Operation::of::<TeamFileAnswer>("file.push", Chapter::Files, "Keep a file for the team", TEXT)
@@ -56,6 +56,16 @@ pub(crate) fn push() -> Operation {
   }
 }"#,
         )
+}
+
+pub(crate) fn download() -> Operation {
+    const TEXT: &str = "The bytes of a file of the team, by its id or its name. `content-type` goes by the ending of its name, and no browser \
+        takes it for a page.";
+    Operation::with("file.download", Chapter::Files, "Download a file of the team", TEXT, Content::File)
+        .ours()
+        .tells(&["content-disposition"])
+        .gives(&["not_found"])
+        .example("", "", "EUR,1.08\n")
 }
 
 pub(crate) fn remove() -> Operation {

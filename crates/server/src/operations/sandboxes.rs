@@ -46,7 +46,7 @@ pub(crate) fn list() -> Operation {
 }
 
 pub(crate) fn upload() -> Operation {
-    const TEXT: &str = "Puts a file of up to 10 MB into a sandbox; a file of that name is replaced. The published API does not say what \
+    const TEXT: &str = "Puts a file of up to 10 MiB into a sandbox; a file of that name is replaced. The published API does not say what \
         an upload looks like, so two customs are taken: a form with one file and perhaps a field `path`, or the file itself as the body, \
         with `path` in the query string. A form without a `path` puts the file into `/workspace` under its own name.";
     Operation::of::<UploadedFile>("sandbox.upload", Chapter::Sandboxes, "Upload a file", TEXT)
@@ -67,7 +67,7 @@ pub(crate) fn upload() -> Operation {
 
 pub(crate) fn download() -> Operation {
     const TEXT: &str = "The bytes of one file. `content-type` goes by the ending of its name, and no browser takes it for a page. One of more \
-        than 10 MB, which only an upload URL or a run can have put there, is a 413.";
+        than 10 MiB, which only an upload URL or a run can have put there, is a 413.";
     Operation::with("sandbox.download", Chapter::Sandboxes, "Download a file", TEXT, Content::File)
         .ours()
         .tells(&["content-disposition"])

@@ -6,7 +6,7 @@ use super::{Chapter, Operation};
 
 pub(crate) fn create() -> Operation {
     const TEXT: &str = "Makes a URL by which one file can be put into the sandbox without an API key, for an hour unless the server is set \
-        otherwise, and as large as it allows (1 GiB unless set otherwise; `POST …/files` takes 10 MB). Whoever has the URL has the right, so \
+        otherwise, and as large as it allows (1 GiB unless set otherwise; `POST …/files` takes 10 MiB). Whoever has the URL has the right, so \
         pass it on as a secret. It leads to this one path, can be used again while it is good, and ends with the key that asked for it.";
     Operation::of::<UploadUrl>("upload_url.create", Chapter::Sandboxes, "Make an upload URL", TEXT)
         .takes::<NewUploadUrl>()

@@ -190,3 +190,19 @@ async fn after_in_the_query_does_what_the_header_does() {
     let body = String::from_utf8_lossy(&answer.body);
     assert!(body.contains("id: 3\n") && !body.contains("id: 2\n"), "{body}");
 }
+
+#[tokio::test]
+async fn a_key_has_so_many_streams_open_and_another_its_own() {
+    let house = House::new().await;
+    let second = "dv_second_key_of_the_team";
+    house.add_key(house.new_key(second)).await;
+    let run = house.run().await;
+    let mut open = Vec::new();
+    for _ in 0..512 {
+        open.push(Client::open(&house, &run, None).await);
+    }
+    house.get(&format!("/v1/runs/{run}/events")).await.refusal(503, "unavailable");
+    open.push(Client::open_as(second, &house, &run, None).await);
+    open.remove(0);
+    Client::open(&house, &run, None).await;
+}

@@ -35,7 +35,7 @@ async fn every_example_can_be_copied_and_is_answered_as_shown() {
     for id in ["sandbox.create", "sandbox.upload", "sandbox.list_files", "sandbox.download"] {
         story.tell(id).await;
     }
-    for id in ["file.push", "file.list", "file.remove"] {
+    for id in ["file.push", "file.list", "file.download", "file.remove"] {
         story.tell(id).await;
     }
     for id in ["upload_url.create", "upload_url.put", "upload_url.post", "run.start", "run.list"] {

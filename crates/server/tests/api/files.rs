@@ -59,6 +59,23 @@ async fn a_file_is_kept_replaced_and_removed_with_its_bytes() {
 }
 
 #[tokio::test]
+async fn a_file_is_fetched_by_its_id_or_its_name() {
+    let house = House::new().await;
+    let id = text(&push(&house, KEY, "in/a.csv", "one").await.success(201)["file"]["id"]);
+    for called in [id.as_str(), "in%2Fa.csv"] {
+        let got = house.get(&format!("/v1/files/{called}/content")).await;
+        assert_eq!((got.status, &got.body[..]), (200, &b"one"[..]));
+        assert_eq!(got.header("content-type"), Some("text/csv; charset=utf-8"));
+        assert_eq!(got.header("content-disposition"), Some("attachment; filename*=UTF-8''a.csv"));
+        house.get_as(OTHER_KEY, &format!("/v1/files/{called}/content")).await.refusal(404, "not_found");
+    }
+    push(&house, KEY, "in/a.csv", "two").await.success(201);
+    assert_eq!(&house.get(&format!("/v1/files/{id}/content")).await.body[..], b"two");
+    remove(&house, KEY, &id).await.success(200);
+    house.get(&format!("/v1/files/{id}/content")).await.refusal(404, "not_found");
+}
+
+#[tokio::test]
 async fn teams_have_their_own_and_see_no_others() {
     let house = House::new().await;
     let ours = text(&push(&house, KEY, "a.csv", "ours").await.success(201)["file"]["id"]);

@@ -393,8 +393,9 @@ fn template(path: &str) -> String {
         ("dead-letters", "{letter_id}"),
         ("uploads", "{upload_token}"),
     ];
-    if path.strip_prefix("/v1/files/").is_some() {
-        return "/v1/files/{file_id}".to_owned();
+    if let Some(file) = path.strip_prefix("/v1/files/") {
+        return if file.ends_with("/content") { "/v1/files/{file_id}/content" } else { "/v1/files/{file_id}" }
+            .to_owned();
     }
     let mut before = "";
     let parts = path.split('/').map(|part| {

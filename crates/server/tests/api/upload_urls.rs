@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use storage::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 use crate::house::{Answer, House, KEY, OTHER_KEY, request, text};
 
@@ -39,6 +40,29 @@ async fn put(house: &House, url: &str, body: impl Into<Body>) -> Answer {
 
 async fn listed(house: &House, sandbox: &str) -> Value {
     house.get(&format!("{sandbox}/files")).await.success(200)["files"].take()
+}
+
+#[tokio::test]
+async fn a_page_from_anywhere_may_send_to_a_url_and_to_nothing_else() {
+    let house = House::new().await;
+    let url = url(&house, &sandbox(&house).await, "/workspace/a.csv").await;
+    let ask = async |path: &str| {
+        let asked = Request::builder().method("OPTIONS").uri(path).header("origin", "https://pages.example");
+        let asked = asked.header("access-control-request-method", "PUT");
+        house.router.clone().oneshot(asked.body(Body::empty()).expect("a request")).await.expect("an answer")
+    };
+    let asked = ask(&url).await;
+    let told = |name| asked.headers().get(name).and_then(|value| value.to_str().ok());
+    assert_eq!((asked.status().as_u16(), told("access-control-allow-origin")), (200, Some("*")));
+    assert_eq!(told("access-control-allow-methods"), Some("PUT,POST"));
+    assert_eq!(told("access-control-allow-headers"), Some("*"));
+    let sent = Request::builder().method("PUT").uri(&url).header("origin", "https://pages.example");
+    let sent = house.send(sent.body(Body::from("x")).expect("a request")).await;
+    assert_eq!((sent.status, sent.header("access-control-allow-origin")), (200, Some("*")));
+    for elsewhere in ["/v1/agents", "/v1/files", "/v1/documentation"] {
+        let asked = ask(elsewhere).await;
+        assert!(!asked.headers().contains_key("access-control-allow-origin"), "{elsewhere}");
+    }
 }
 
 /// Half-written files.
