@@ -7,8 +7,11 @@
 mod failure;
 mod options;
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use contract::errors::ErrorBody;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -184,6 +187,14 @@ fn base(given: &str) -> anyhow::Result<Url> {
     match Url::parse(root) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => anyhow::bail!("{given:?} is not the URL of a server; expected one such as http://127.0.0.1:8080"),
+    }
+}
+
+/// Writes what was fetched into a file, or to standard output.
+pub(crate) fn keep(bytes: &[u8], file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => std::fs::write(file, bytes).with_context(|| file.display().to_string()),
+        None => Ok(std::io::stdout().write_all(bytes)?),
     }
 }
 

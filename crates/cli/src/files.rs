@@ -69,7 +69,9 @@ impl Action {
                 let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
                 output.print(&api.get(&["files"], &query).await?, listed)?;
             }
-            Self::Pull { file, output } => keep(&api.download(&["files", &file, "content"], &[]).await?, output)?,
+            Self::Pull { file, output } => {
+                keep(&api.download(&["files", &file, "content"], &[]).await?, output.as_deref())?;
+            }
             Self::Rm { file, output } => {
                 output.print(&api.delete(&["files", &file]).await?, |_: FileRemoved| "removed\n".to_owned())?;
             }

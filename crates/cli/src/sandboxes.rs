@@ -86,7 +86,10 @@ impl Action {
                 output.print(&answer, |made: UploadUrl| format!("{}\n", paint::plain(&made.upload_url)))?;
             }
             Self::Download { sandbox, path, output } => {
-                keep(&api.download(&["sandboxes", &sandbox, "files", "content"], &[("path", path)]).await?, output)?;
+                keep(
+                    &api.download(&["sandboxes", &sandbox, "files", "content"], &[("path", path)]).await?,
+                    output.as_deref(),
+                )?;
             }
         }
         Ok(ExitCode::SUCCESS)

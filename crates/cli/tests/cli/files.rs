@@ -76,6 +76,10 @@ async fn a_job_finds_the_files_of_its_team() {
     assert_eq!(pushed["file"]["name"], "rates.csv");
     let (code, out, _) = said(&server.client(&["files", "list", "--json"]).output().unwrap());
     assert_eq!((code, out), (Some(0), server.body("/v1/files") + "\n"));
+    assert_eq!(said(&server.client(&["files", "pull", "rates.csv"]).output().unwrap()).1, "EUR,1.08\n");
+    let back = folder.path().join("back.csv");
+    said(&server.client(&["files", "pull", "rates.csv", "-o", back.to_str().unwrap()]).output().unwrap());
+    assert_eq!(fs::read_to_string(&back).unwrap(), "EUR,1.08\n");
 
     let config = folder.path().join("config.json");
     let text = r#"{"version": "v2", "data": {"models": {"agent": {"model": "claude-sonnet-4-6"}}, "input": "Read.", "files": ["rates.csv"]}}"#;
