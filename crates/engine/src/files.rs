@@ -31,8 +31,10 @@ pub(crate) async fn place(shop: &Shop, lease: Lease, names: &[String], workspace
     for name in names {
         // A worker that lost the run must not overwrite what the next one's model has written since.
         still_ours(shop, lease).await?;
+        faults::point("files.place");
         place_one(shop, lease.team, name, workspace).await.map_err(NotPlaced::Because)?;
     }
+    faults::point("files.placed");
     // Placing many takes its time, and a model turn follows.
     still_ours(shop, lease).await
 }

@@ -44,6 +44,8 @@ pub const POINTS: &[&str] = &[
     "commit.journaled",
     "commit.moved",
     "commit.asked",
+    "files.place",
+    "files.placed",
     "model.before",
     "model.after",
     "tool.before",

@@ -44,13 +44,18 @@ impl Editors {
     pub(crate) async fn judge(self, api: &Api) -> (usize, Vec<String>) {
         self.enough.store(true, Ordering::Relaxed);
         let runs: Vec<RunId> = self.working.join_all().await.into_iter().flatten().collect();
-        let mut wrong = Vec::new();
-        for run in &runs {
-            let (seen, book) = (api.look(*run).await, api.file_of(*run, BOOK_PATH).await);
-            wrong.extend(ledger_violations(&seen, &book).into_iter().map(|wrong| format!("{run}: {wrong}")));
-        }
-        (runs.len(), wrong)
+        (runs.len(), misprints(api, &runs).await)
     }
+}
+
+/// What is wrong with the books of these runs.
+pub(crate) async fn misprints(api: &Api, runs: &[RunId]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for run in runs {
+        let (seen, book) = (api.look(*run).await, api.file_of(*run, BOOK_PATH).await);
+        wrong.extend(ledger_violations(&seen, &book).into_iter().map(|wrong| format!("{run}: {wrong}")));
+    }
+    wrong
 }
 
 async fn work(api: Api, agent: String, editor: usize, enough: Arc<AtomicBool>) -> Vec<RunId> {

@@ -178,7 +178,7 @@ fn outcome(seen: &Seen, events: &Lines, told: &Told) -> Vec<String> {
     let talked = told.said.contains_key(&seen.run);
     match (kind, seen.status.as_str(), cause) {
         (Kind::Endless, "failed", Some("limit_reached")) if talked || turns == TURNS as usize => vec![],
-        (Kind::Steps | Kind::Ask, "completed", None) => vec![],
+        (Kind::Steps | Kind::Ask | Kind::Edits, "completed", None) => vec![],
         _ => vec![format!("{kind:?} ended {} after {turns} turns, cause {cause:?}", seen.status)],
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use faults::POINTS;
 
 use crate::chance::Chance;
-use crate::job::Kind;
+use crate::edits::misprints;
+use crate::job::{BOOK, Kind, MARK, assignment, editor};
 use crate::judge::{Verdict, judge};
 use crate::node::Node;
 use crate::storm::{Stop, Told};
@@ -95,6 +96,7 @@ async fn one(
     // Letting go is for the middle of the work, and a lease is renewed only when work outlasts a third of it.
     let draining = fault.starts_with("job.letting_go") || fault.starts_with("drain.");
     let long = draining || fault.starts_with("lease.");
+    let files = fault.starts_with("files.");
     let model_ms = if long { (40, 60) } else { (1, 20) };
     let plan = Plan { nodes: 0, lease_ms: 1_000, model_ms, ..Plan::default() };
     let mut world = World::new(&chance, plan, store).await;
@@ -105,7 +107,13 @@ async fn one(
     let api = crate::api::Api::new(vec![], &world.hook);
     if let Some(address) = doomed.address() {
         api.at(vec![address]);
-        let kinds = if long { [Kind::Endless; 6] } else { KINDS };
+        let kinds = if files {
+            [Kind::Edits; 6]
+        } else if long {
+            [Kind::Endless; 6]
+        } else {
+            KINDS
+        };
         let enough: &[&str] = if draining { &["starting", "running", "interrupted"] } else { &OVER };
         let dead = async {
             while doomed.ended(Duration::ZERO).is_none() {
@@ -133,6 +141,10 @@ async fn one(
     world.replace(0);
     api.at(vec![world.nodes[0].as_mut().unwrap().up()]);
     let mut verdict = judge(&world, &api, &told, &[]).await;
+    if files {
+        let runs: Vec<_> = told.runs.keys().copied().collect();
+        verdict.wrong.extend(misprints(&api, &runs).await);
+    }
     verdict.wrong.iter_mut().for_each(|wrong| *wrong = format!("{fault}: {wrong}"));
     if must_strike && !died && !refused {
         verdict.wrong.push(format!("{fault}: nothing came by there so often ({status:?})"));
@@ -150,8 +162,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything that a person can do, until each run has come so far. Whether anybody is there any more is for others to see.
 async fn people(api: &crate::api::Api, kinds: [Kind; 6], enough: &[&str], told: &mut Told) {
+    let assignment = if kinds.contains(&Kind::Edits) {
+        api.put_file(BOOK, MARK.to_owned()).await;
+        editor()
+    } else {
+        assignment()
+    };
     let agent = loop {
-        match api.post("/v1/agents", &crate::job::assignment()).await {
+        match api.post("/v1/agents", &assignment).await {
             Some((201, made)) => break made["agent"]["id"].as_str().unwrap().to_owned(),
             _ => tokio::time::sleep(PAUSE).await,
         }
