@@ -190,9 +190,9 @@ fn base(given: &str) -> anyhow::Result<Url> {
     }
 }
 
-/// Writes what was fetched into a file, or to standard output.
+/// Writes what was fetched into a file; without one, or into `-`, to standard output.
 pub(crate) fn keep(bytes: &[u8], file: Option<&Path>) -> anyhow::Result<()> {
-    match file {
+    match file.filter(|file| *file != Path::new("-")) {
         Some(file) => std::fs::write(file, bytes).with_context(|| file.display().to_string()),
         None => Ok(std::io::stdout().write_all(bytes)?),
     }

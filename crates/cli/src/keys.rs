@@ -195,12 +195,9 @@ async fn rotate(db: &Db, team: TeamId, renewal: Renewal, as_json: bool) -> anyho
     });
     let (key, old_ends) = renewed.await?.ok_or_else(|| no_such(id))?;
     let told = once(&key, secret, as_json);
-    let until = |end: Option<Timestamp>| end.map_or_else(|| "never".to_owned(), |end| format!("from {end} on"));
-    Ok(if as_json {
-        told
-    } else {
-        format!("{told}It is refused {}, the old one {}.\n", until(key.expires_at), until(old_ends))
-    })
+    let ends =
+        |end: Option<Timestamp>| end.map_or_else(|| "has no end".to_owned(), |end| format!("is refused from {end} on"));
+    Ok(if as_json { told } else { format!("{told}It {}; the old one {}.\n", ends(key.expires_at), ends(old_ends)) })
 }
 
 async fn revoke(db: &Db, team: TeamId, id: ApiKeyId, as_json: bool) -> anyhow::Result<String> {

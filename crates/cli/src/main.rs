@@ -78,7 +78,7 @@ enum Command {
     Builds(Noun<builds::Action>),
     /// Jobs: start one, follow it, answer it, read what it did.
     Runs(Noun<runs::Action>),
-    /// Files of the team: keep one, list them, remove one. Builds name them in `files`.
+    /// Files of the team: keep one, list them, fetch one, remove one. Builds name them in `files`.
     Files(Noun<files::Action>),
     /// Sandboxes: give a Job its files, fetch what it wrote.
     Sandboxes(Noun<sandboxes::Action>),

@@ -143,7 +143,7 @@ fn document(dead: &Dead) -> Value {
         "event": dead.event,
         "run_id": dead.id.run,
         "seq": dead.id.seq,
-        "at": dead.at.to_string(),
+        "timestamp": dead.at.to_string(),
         "tries": dead.tries,
         "outcome": dead.outcome,
         "webhook_url": dead.url,

@@ -49,8 +49,8 @@ pub(crate) async fn create(
         Draft::read(build.name, "/build/name", &config, &app.defaults, None)
     });
     let draft = draft.transpose()?;
-    let notes = draft.as_ref().and_then(Draft::notes);
-    let (team, uses_servers) = (change.caller.team, draft.as_ref().is_some_and(|draft| draft.uses_servers));
+    let notes = draft.as_ref().map(|draft| draft.notes(app)).unwrap_or_default();
+    let (team, uses_servers) = (change.caller.team, draft.as_ref().is_some_and(|draft| !draft.servers.is_empty()));
     let now = app.ambient.now();
     let agent =
         rules::Agent { id: AgentId(app.ambient.id(now)), team, name: body.name, created_at: now, updated_at: now };

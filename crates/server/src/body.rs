@@ -89,15 +89,22 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 
 /// What to do about a body that is JSON in no encoding that is read here.
 fn foreign(headers: &HeaderMap) -> Option<&'static str> {
-    let says =
-        |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
-    if says(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity") {
+    if is_encoded(headers) {
         return Some("send it as it is, without a Content-Encoding");
     }
-    let kind = says(header::CONTENT_TYPE)?;
+    let kind = says(headers, header::CONTENT_TYPE)?;
     let charset = kind.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="))?;
     let utf8 = ["utf-8", "utf8", "us-ascii"].contains(&charset.trim_matches('"'));
     (!utf8).then_some("send it in UTF-8")
+}
+
+/// Whether a body is not sent as it is.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    says(headers, header::CONTENT_ENCODING).is_some_and(|encoding| encoding.trim() != "identity")
+}
+
+fn says(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase())
 }
 
 fn too_large() -> ApiError {

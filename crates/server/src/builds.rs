@@ -21,13 +21,14 @@ use storage::builds::{self, NewBuild};
 use storage::master_keys::Keyring;
 use storage::{StoreError, Tx};
 
-use crate::Shared;
 use crate::auth::{Caller, MayManage, MayRead};
 use crate::body::Body;
 use crate::change::{Change, Done};
 use crate::errors::ApiError;
 use crate::path::Id;
 use crate::query::{Nothing, Query};
+use crate::runs::WARNING;
+use crate::{App, Shared};
 
 /// Lists the places where a submitted config was changed to be served (contract C1).
 const NORMALIZED: HeaderName = HeaderName::from_static("x-errand-normalized");
@@ -51,7 +52,7 @@ pub(crate) async fn create(
         None
     };
     let draft = Draft::read(body.name, "/name", &config, &app.defaults, previous.as_ref())?;
-    let (notes, uses_servers) = (draft.notes(), draft.uses_servers);
+    let (notes, uses_servers) = (draft.notes(app), !draft.servers.is_empty());
     let now = app.ambient.now();
     let (id, keys) = (BuildId(app.ambient.id(now)), app.keyring.clone());
     let create = async move |tx: &mut Tx<'_>| {
@@ -147,8 +148,8 @@ pub(crate) struct Draft {
     submitted: String,
     secrets: Secrets,
     notes: Vec<&'static str>,
-    /// Whether its config names tools of servers.
-    pub(crate) uses_servers: bool,
+    /// The URLs of the servers whose tools its config names.
+    pub(crate) servers: Vec<String>,
 }
 
 impl Draft {
@@ -167,19 +168,22 @@ impl Draft {
             name,
             config: served.map_err(|error| ApiError::Internal(format!("a normalised config: {error}")))?,
             submitted: config.kept(),
-            uses_servers: !normalised.config.servers().is_empty(),
+            servers: normalised.config.servers().into_iter().map(|server| server.server_url).collect(),
             secrets: normalised.secrets,
             notes: normalised.notes,
         })
     }
 
-    /// The header that says what was changed, if anything was.
-    pub(crate) fn notes(&self) -> Option<(HeaderName, HeaderValue)> {
-        if self.notes.is_empty() {
-            return None;
-        }
-        let value = HeaderValue::from_str(&self.notes.join(", ")).ok()?;
-        Some((NORMALIZED, value))
+    /// The headers that say what was changed, and which server can never be called as things are.
+    pub(crate) fn notes(&self, app: &App) -> Vec<(HeaderName, HeaderValue)> {
+        let changed = (!self.notes.is_empty()).then(|| (NORMALIZED, self.notes.join(", ")));
+        let ours = |url: &&String| url.starts_with("errand://");
+        let refused = self.servers.iter().filter(|url| !ours(url)).find_map(|url| {
+            let error = app.egress.policy().check(url).err()?;
+            Some((WARNING, format!("server_url \"{}\": {}", url.escape_default(), error.for_user())))
+        });
+        let texts = changed.into_iter().chain(refused);
+        texts.filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?))).collect()
     }
 
     /// The Build to store, its secrets sealed.

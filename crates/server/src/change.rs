@@ -40,6 +40,8 @@ pub(crate) struct Change<R> {
     pub(crate) caller: Caller<R>,
     request_id: String,
     once: Option<Once>,
+    /// While this is held, no other request with its `Idempotency-Key` is begun here.
+    under_way: Option<Entered>,
 }
 
 /// What a handler did, and says about it.
@@ -101,7 +103,9 @@ impl Shared {
         F: AsyncFnOnce(&mut Tx<'_>) -> Result<Done, ApiError> + Send + 'static,
         R: Send + 'static,
     {
-        let under_way = change.once.as_ref().map(|once| self.under_way.begin(once)).transpose()?;
+        let mut change = change;
+        self.begin(&mut change)?;
+        let under_way = change.under_way.take();
         let (db, bell, keys) = (self.app.db.clone(), self.app.bell.clone(), self.app.keyring.clone());
         let now = self.app.ambient.now();
         let writing = async move {
@@ -148,8 +152,17 @@ impl Shared {
         respond(answer, replayed)
     }
 
-    /// The answer that the request got before, for what a handler does outside of a transaction.
-    pub(crate) async fn replay<R>(&self, change: &Change<R>, asked: Hash) -> Result<Option<Response>, ApiError> {
+    fn begin<R>(&self, change: &mut Change<R>) -> Result<(), ApiError> {
+        if let (Some(once), None) = (&change.once, &change.under_way) {
+            change.under_way = Some(self.under_way.begin(once)?);
+        }
+        Ok(())
+    }
+
+    /// The answer that the request got before, for what a handler does outside of a transaction: from here on until [`Shared::change`] is done, this node
+    /// begins no other request with its key.
+    pub(crate) async fn replay<R>(&self, change: &mut Change<R>, asked: Hash) -> Result<Option<Response>, ApiError> {
+        self.begin(change)?;
         let Some(once) = &change.once else { return Ok(None) };
         let (now, keys) = (self.app.ambient.now(), &self.app.keyring);
         let look = async |tx: &mut Tx<'_>| match known(answers::look(tx, once, &asked, now, false).await?)? {
@@ -183,7 +196,7 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Change<R> {
         let request_id =
             parts.extensions.get::<RequestId>().map(|RequestId(id)| id.to_str().unwrap_or_default().to_owned());
         let once = idempotency_key(&parts.headers)?.map(|key| Once { team: caller.team, route, key: key.to_owned() });
-        Ok(Self { caller, request_id: request_id.unwrap_or_default(), once })
+        Ok(Self { caller, request_id: request_id.unwrap_or_default(), once, under_way: None })
     }
 }
 

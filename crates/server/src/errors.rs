@@ -167,7 +167,7 @@ impl ApiError {
             | Self::InvalidUploadUrl(text)
             | Self::RequestAlreadyAnswered(text)
             | Self::Busy(text) => text,
-            Self::TooSlow => "The request did not arrive in time. Send it again, and all of it at once.",
+            Self::TooSlow => "The request did not arrive in time: it was silent, or slow, for too long. Send it again.",
             Self::UriTooLong => "The path and its query string are too long: 8192 bytes at the most.",
             Self::HeadTooLarge => "The headers are too large: 100 of them with 32 KiB in all at the most.",
             Self::TooManyStrangers => {

@@ -39,7 +39,7 @@ pub(crate) async fn list(
 
 /// `file.push`: adds a file, or puts it in the place of the one of its name.
 pub(crate) async fn push(
-    change: Change<MayManage>,
+    mut change: Change<MayManage>,
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -50,7 +50,7 @@ pub(crate) async fn push(
     let name = name(&path).map_err(bad_path)?;
     let sha256 = audit::hash(&bytes);
     let asked = audit::hash(&[name.as_bytes(), &[0], sha256.as_slice()].concat());
-    if let Some(response) = shared.replay(&change, asked).await? {
+    if let Some(response) = shared.replay(&mut change, asked).await? {
         return Ok(response);
     }
     shared.team_has_room(team, bytes.len() as u64).await?;

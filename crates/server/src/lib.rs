@@ -172,7 +172,7 @@ impl Shared {
             closing: watch::Sender::new(false),
             uploads: places::Places::new(uploads::PLACES, uploads::BUSY),
             streams: places::Places::new(upload_urls::PLACES, uploads::BUSY),
-            senders: places::Shares::new(upload_urls::SENDERS, uploads::BUSY),
+            senders: places::Shares::new(upload_urls::SENDERS, upload_urls::BUSY),
             listeners: places::Shares::new(events::STREAMS, events::BUSY),
             known_keys: auth::KnownKeys::default(),
             strangers: strangers::Strangers::default(),

@@ -117,8 +117,9 @@ impl<T: PathId, S: Send + Sync> FromRequestParts<S> for Id<T> {
                 "{name} in the path: expected a UUID, 8-4-4-4-12 hex digits, got {text:?}"
             ))
         };
-        let parameters =
-            RawPathParams::from_request_parts(parts, state).await.map_err(|_| bad("bytes that are no UTF-8"))?;
+        let parameters = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::InvalidRequest(format!("{} in the path: is no UTF-8", T::NAME)))?;
         let text = parameters.iter().find(|(name, _)| *name == T::NAME).map(|(_, text)| text);
         let text = text.ok_or_else(|| ApiError::Internal(format!("a route has no {}", T::NAME)))?;
         if text.contains('\0') {

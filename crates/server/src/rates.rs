@@ -23,6 +23,8 @@ pub const REQUESTS_PER_MINUTE: u32 = 300;
 
 /// A node takes this part of what is left at a time.
 const PART: u32 = 64;
+/// Without an answer of the database it takes this part of the whole, and asks again after that.
+const PART_ALONE: u32 = 8;
 /// How long a share of a minute is waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Keys counted at once before those of past minutes are forgotten.
@@ -113,8 +115,9 @@ impl Minute {
         } else {
             None
         };
-        // Without the others, all that is left of this minute is this node's to give.
-        let share = taken.unwrap_or(Share { got: self.left, left: 0 });
+        // Without the others this node counts for itself, but not for longer than that lasts.
+        let alone = (limit / PART_ALONE).clamp(1, self.left);
+        let share = taken.unwrap_or(Share { got: alone, left: self.left - alone });
         (self.own, self.left) = (share.got, share.left);
     }
 }

@@ -5,6 +5,7 @@
 //! What needs no key is outside of the layer in `auth.rs`, which stands before every other route and before everything that is no route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -169,7 +170,12 @@ fn row(
 
 /// What pages from elsewhere are told.
 fn cors() -> CorsLayer {
-    CorsLayer::new().allow_origin(Any).allow_methods([Method::PUT, Method::POST]).allow_headers(Any)
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::PUT, Method::POST])
+        .allow_headers(Any)
+        .expose_headers(Any)
+        .max_age(Duration::from_hours(1))
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

@@ -35,7 +35,7 @@ const SOURCE: &str = "api";
 /// The longest `webhook_url`, in bytes.
 pub(crate) const WEBHOOK_MAX: usize = 2_048;
 /// Says what of a request was taken and will not do what it says.
-const WARNING: HeaderName = HeaderName::from_static("x-errand-warning");
+pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-errand-warning");
 /// What keeps a run where it is, if this version cannot read what was written of it.
 const NEEDS_NEWER: &str = "The run needs a newer version of Errand than this server's: one worked on it and wrote what this version cannot read. \
     Nothing moves or stops it until a server of the newer version runs on this database.";

@@ -57,7 +57,7 @@ pub(crate) async fn list(
 
 /// `sandbox.upload`: a file of the request's body, under the path that the request or the file itself names.
 pub(crate) async fn upload(
-    change: Change<MayRun>,
+    mut change: Change<MayRun>,
     Id(SandboxId(id)): Id<SandboxId>,
     Query(FilePath(path)): Query<FilePath>,
     State(shared): State<Arc<Shared>>,
@@ -71,7 +71,7 @@ pub(crate) async fn upload(
     let answer = UploadedFile { path: file.to_string(), size_bytes: bytes.len() as u64 };
     // By place and content, since a form's boundary is another one each time.
     let asked = audit::hash(&[file.to_string().as_bytes(), &[0], audit::hash(&bytes).as_slice()].concat());
-    if let Some(response) = shared.replay(&change, asked).await? {
+    if let Some(response) = shared.replay(&mut change, asked).await? {
         return Ok(response);
     }
     shared.team_has_room(team, answer.size_bytes).await?;

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::body::{Body as Bytes, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use contract::sandboxes::{NewUploadUrl, UploadUrl, UploadedFile};
 use domain::api_keys::ApiKey;
@@ -30,12 +30,14 @@ use crate::path::{Id, SandboxId, UploadToken};
 use crate::query::{Nothing, Query};
 use crate::quota;
 use crate::sandboxes::live;
-use crate::uploads::file_too_large;
+use crate::uploads::{as_it_is, file_too_large};
 
 /// Files that come in by URLs at once. How they are shared out is in `places.rs`.
 pub(crate) const PLACES: usize = 64;
 /// Of these, files that come by one URL.
 pub(crate) const SENDERS: usize = 4;
+pub(crate) const BUSY: &str =
+    "As many files as may are being sent to this URL at this moment. Send this one again after a second.";
 /// Held in memory of each.
 const PIECE: usize = 128 * 1024;
 /// How long [`PIECE`] bytes may take: who is slower than two kilobytes a second has stalled.
@@ -110,6 +112,7 @@ pub(crate) async fn put(
         let text = "An upload URL takes the file itself as the body, not a form: curl --upload-file FILE URL.";
         return Err(ApiError::InvalidRequest(text.into()));
     }
+    as_it_is(request.headers())?;
     if declared_length(request.headers()).is_some_and(|length| length > grant.most) {
         return Err(file_too_large(grant.most));
     }
@@ -117,13 +120,14 @@ pub(crate) async fn put(
     shared.team_has_room(grant.team, declared_length(request.headers()).unwrap_or(1)).await?;
     let _sender = shared.senders.take(format!("{}{}", grant.sandbox, grant.path)).await?;
     let _place = shared.streams.take(grant.team).await?;
+    let what = if *request.method() == Method::POST { "upload_url.post" } else { "upload_url.put" };
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let incoming = {
         let (sandbox, path, most) = (grant.sandbox.clone(), grant.path.clone(), grant.most);
         shared.files(move |files| files.begin(&sandbox, &path, most)).await?
     };
     let received = tokio::time::timeout(LONGEST, received(request.into_body(), incoming)).await;
-    let incoming = received.unwrap_or_else(|_| Err(late(LONGEST)))?;
+    let incoming = received.unwrap_or(Err(ApiError::TooSlow))?;
     // It may have gone while the file was on its way.
     shared.still_good(&grant).await?;
     let size_bytes = blocking(move || incoming.finish()).await?;
@@ -133,7 +137,7 @@ pub(crate) async fn put(
     let after = serde_json::to_vec(&answer).map_err(|error| ApiError::Internal(format!("an answer: {error}")))?;
     let done = audit::Change {
         who: Who::Key(grant.key),
-        what: "upload_url.put",
+        what,
         object: format!("{}{}", grant.sandbox, grant.path),
         before: None,
         after: Some(audit::hash(&after)),
@@ -204,7 +208,7 @@ async fn received(body: Bytes, mut incoming: Box<dyn Incoming>) -> Result<Box<dy
     let mut stream = body.into_data_stream();
     loop {
         let piece = tokio::time::timeout(STALL, piece(&mut stream)).await;
-        let (piece, ends) = piece.unwrap_or_else(|_| Err(late(STALL)))?;
+        let (piece, ends) = piece.unwrap_or(Err(ApiError::TooSlow))?;
         let push = move || incoming.push(&piece).map(|()| incoming);
         incoming = blocking(push).await?;
         if ends {
@@ -230,11 +234,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(job).await;
     Ok(done.map_err(|error| ApiError::Internal(format!("sandbox files: {error}")))??)
-}
-
-fn late(limit: Duration) -> ApiError {
-    let limit = limit.as_secs();
-    ApiError::InvalidRequest(format!(
-        "The file stalled: it did not go on within {limit} s. Send it again from its start."
-    ))
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use contract::sandboxes::WORKSPACE;
 use domain::sandboxes::FILE_MAX;
 use futures_util::TryStreamExt;
 
-use crate::body::{cut_off, declared_length, is_json, media_type};
+use crate::body::{cut_off, declared_length, is_encoded, is_json, media_type};
 use crate::connections::TooSlow;
 use crate::errors::ApiError;
 use crate::limits::Limits;
@@ -44,6 +44,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// Reads the file of a request; `path` is what the query string says.
     pub(crate) async fn read(request: Request, path: Option<String>) -> Result<Self, ApiError> {
+        as_it_is(request.headers())?;
         let is_form = media_type(request.headers()).as_deref() == Some("multipart/form-data");
         let most = if is_form { BODY_MAX } else { FILE_MAX };
         if declared_length(request.headers()).is_some_and(|length| length > most as u64) {
@@ -62,9 +63,7 @@ impl Upload {
 
     async fn from_body(body: Body, path: Option<String>) -> Result<Self, ApiError> {
         let path = path.ok_or_else(|| {
-            ApiError::InvalidRequest(
-                "A file that is the whole body needs its place: add ?path=/workspace/data.csv.".into(),
-            )
+            ApiError::InvalidRequest("A file that is the whole body needs its place: add ?path=data.csv.".into())
         })?;
         let mut stream = body.into_data_stream();
         let mut bytes = Vec::new();
@@ -113,6 +112,20 @@ impl Upload {
             path.ok_or_else(|| ApiError::InvalidRequest("The file has no name: add a form field path.".into()))?;
         Ok(Self { path, bytes })
     }
+}
+
+/// Refuses a part of a file, and a file in an encoding: stored as it came, each would be taken for the file.
+pub(crate) fn as_it_is(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        let text = "A file is sent whole: there is no Content-Range. One that broke off is sent again from its start.";
+        return Err(ApiError::InvalidRequest(text.into()));
+    }
+    if is_encoded(headers) {
+        return Err(ApiError::InvalidRequest(
+            "A file is stored as it comes: send it without a Content-Encoding.".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// How long the body of a request may take to arrive: what is no JSON is a file.

@@ -98,8 +98,7 @@ impl Shared {
         let mut tries = JoinSet::new();
         loop {
             let pause = match self.look().await {
-                Ok(due) => {
-                    let some = !due.is_empty();
+                Ok((due, pause)) => {
                     for (line, due) in due {
                         let shared = Arc::clone(&self);
                         tries.spawn(async move {
@@ -107,7 +106,7 @@ impl Shared {
                             shared.leave(&line);
                         });
                     }
-                    if some { Duration::ZERO } else { POLL }
+                    pause
                 }
                 Err(error) => {
                     tracing::error!(%error, "the outbox cannot be read");
@@ -126,13 +125,15 @@ impl Shared {
         while tries.join_next().await.is_some() {}
     }
 
-    /// Claims what is due and has room, each with its line.
-    async fn look(&self) -> Result<Vec<(Line, Due)>, StoreError> {
+    /// Claims what is due and has room, each with its line; and how long to wait before the next look, if nothing happens meanwhile.
+    async fn look(&self) -> Result<(Vec<(Line, Due)>, Duration), StoreError> {
         let parts = &self.parts;
-        let lines = parts.db.read::<_, StoreError, _>(async |tx| webhooks::lines(tx).await).await?;
+        let look = async |tx: &mut Tx<'_>| Ok((webhooks::lines(tx).await?, webhooks::next_ms(tx).await?));
+        let (lines, next) = parts.db.read::<_, StoreError, _>(look).await?;
+        let pause = next.map_or(POLL, |ms| POLL.min(Duration::from_millis(ms)));
         let wanted = room(lines, &self.under_way());
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), pause));
         }
         let token = parts.ambient.id(parts.ambient.now());
         let claim = async move |tx: &mut Tx<'_>| {
@@ -155,7 +156,8 @@ impl Shared {
         for (line, _) in &claimed {
             *under_way.entry(line.clone()).or_default() += 1;
         }
-        Ok(claimed)
+        let pause = if claimed.is_empty() { pause } else { Duration::ZERO };
+        Ok((claimed, pause))
     }
 
     fn leave(&self, line: &Line) {

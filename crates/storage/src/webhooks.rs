@@ -36,6 +36,7 @@ pub(crate) use of_lines;
 
 const LINES: &str =
     of_lines!("SELECT team, origin FROM due WHERE at <= errand_now() ORDER BY at, team, origin LIMIT $1");
+const NEXT: &str = of_lines!("SELECT min(at) - errand_now() FROM due WHERE at > errand_now()");
 macro_rules! claim {
     ($before:literal, $after:literal) => {
         concat!(
@@ -78,8 +79,8 @@ const ROTATE: &str =
 
 #[cfg(test)]
 pub(crate) const SQL: &[&str] = &[
-    LINES, FREE_ALL, FAR, BRING_NEAR, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY, SWEEP,
-    SECRETS, ROTATE,
+    LINES, NEXT, FREE_ALL, FAR, BRING_NEAR, RUN, ENTRY, BODY, LATER, SETTLE, GONE, NOT_GONE, DEAD, COUNT, REPLAY,
+    SWEEP, SECRETS, ROTATE,
 ];
 #[cfg(test)]
 pub(crate) const PAIRS: &[Sql] = &[CLAIM];
@@ -166,6 +167,13 @@ pub struct Line {
 pub async fn lines(tx: &mut Tx<'_>) -> Result<Vec<Line>, StoreError> {
     let rows = tx.rows(LINES, &params![LINES_MAX]).await?;
     rows.iter().map(|row| Ok(Line { team: TeamId(row.uuid(0)?), origin: row.text(1)? })).collect()
+}
+
+/// In how many milliseconds the first is due of what is not due yet; `None`: there is no more. For all teams: only for whoever delivers.
+pub async fn next_ms(tx: &mut Tx<'_>) -> Result<Option<u64>, StoreError> {
+    let row = tx.row(NEXT, &[]).await?;
+    let ms = row.map(|row| row.opt_int(0)).transpose()?.flatten();
+    Ok(ms.map(|ms| u64::try_from(ms).unwrap_or(0)))
 }
 
 /// Claims up to `most` rows that are due in a line, for `lease_ms`.

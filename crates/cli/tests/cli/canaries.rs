@@ -73,7 +73,7 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
         let shifted = [&vec![b' '; shift], secret.as_bytes()].concat();
         // The characters that its neighbours have a part in are left off.
         for text in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
-            all.push(text.as_bytes()[shift.div_ceil(1) + usize::from(shift > 0)..text.len() - 2].to_vec());
+            all.push(text.as_bytes()[shift + usize::from(shift > 0)..text.len() - 2].to_vec());
         }
     }
     all

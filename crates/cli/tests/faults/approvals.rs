@@ -15,7 +15,7 @@ use testkit::checker::violations;
 use testkit::mcp_server::McpServer;
 use tokio::task::JoinSet;
 
-use crate::api::{Api, Listed};
+use crate::api::Api;
 use crate::chance::Chance;
 use crate::job::Kind;
 use crate::node::Node;
@@ -181,8 +181,18 @@ async fn storm(suite: &str, mut world: World, chance: Arc<Chance>) {
         });
     }
     let started = starting.await.unwrap();
-    let quiet = Instant::now();
-    while quiet.elapsed() < QUIET && !api.runs().await.iter().all(Listed::is_over) {
+    // People go on answering as long as that changes anything.
+    let (mut quiet, mut last) = (Instant::now(), 0);
+    loop {
+        let listed = api.runs().await;
+        let over = listed.iter().filter(|run| run.is_over()).count();
+        let done = over + answered.lock().unwrap().len();
+        if done != last {
+            (quiet, last) = (Instant::now(), done);
+        }
+        if over == listed.len() || quiet.elapsed() >= QUIET {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     answering.abort();

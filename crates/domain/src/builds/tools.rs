@@ -104,13 +104,27 @@ impl McpTool {
     }
 }
 
+/// Whether a URL has a user name or a password in it.
+fn names_somebody(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#', '\\']).next().is_some_and(|place| place.contains('@'))
+}
+
 impl Tool {
     pub(super) fn read(at: &Cursor<'_>, vault: &mut Vault<'_>) -> Result<Self, Flaw> {
         let tool =
             at.object(&["type", "server_label", "server_url", "allowed_tools", "headers", "require_approval"])?;
         tool.required("type")?.one_of(&["mcp"])?;
         let server_label = tool.required("server_label")?.string()?;
-        let server_url = tool.required("server_url")?.string()?;
+        let server_url = tool.required("server_url")?;
+        // It could never be called, and would be kept and shown as it is.
+        if names_somebody(server_url.string()?) {
+            return Err(Flaw::new(
+                server_url.pointer(),
+                "expected a URL without user name and password; give `headers`, whose values are kept sealed",
+            ));
+        }
+        let server_url = server_url.string()?;
         Ok(Self::Mcp(McpTool {
             server_label: server_label.to_owned(),
             server_url: server_url.to_owned(),

@@ -16,11 +16,15 @@ use tokio::time::{Instant, Sleep};
 use super::stream::Stream;
 use super::words::words;
 use crate::Shared;
+use crate::edge::URI_MAX;
 use crate::errors::ApiError;
 use crate::limits::Limits;
 
 /// What a client must take of an answer in [`Limits::stall`], if so much is there.
 const STALL_BYTES: usize = 16 * 1024;
+
+/// What the first line of a request may have beside its URI: a method and a version.
+const LINE_EXTRA: usize = 64;
 
 /// Where a connection stands. Shared with the service, which sees requests come, and their answers, which see their own end.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +73,8 @@ pub(super) struct Guarded {
     head_until: Option<Instant>,
     /// Whether the first line of the head is complete.
     line_ended: bool,
+    /// How long the first line of this head is, as far as it came.
+    line: usize,
     /// Until when the client must have taken how much more of what is there for it.
     stall: Option<(Instant, usize)>,
     /// Our own words in place of hyper's, and how much of them is sent.
@@ -82,7 +88,19 @@ impl Guarded {
         let idle_until = Instant::now() + shared.limits.head;
         let timer = Box::pin(tokio::time::sleep_until(idle_until));
         let (head_until, stall, own) = (None, None, None);
-        Self { stream, shared, phase, timer, idle_until, head_until, line_ended: false, stall, own, over: false }
+        Self {
+            stream,
+            shared,
+            phase,
+            timer,
+            idle_until,
+            head_until,
+            line_ended: false,
+            line: 0,
+            stall,
+            own,
+            over: false,
+        }
     }
 
     /// The stream, if the other side may still be talking.
@@ -141,7 +159,7 @@ impl Guarded {
         if self.own.is_none() {
             let error = match hypers.get(9..12) {
                 Some(b"414") => ApiError::UriTooLong,
-                Some(b"431") if !self.line_ended => ApiError::UriTooLong,
+                Some(b"431") if !self.line_ended || self.line > URI_MAX + LINE_EXTRA => ApiError::UriTooLong,
                 Some(b"431") => ApiError::HeadTooLarge,
                 _ => ApiError::NoHttp,
             };
@@ -191,7 +209,11 @@ impl AsyncRead for Guarded {
                 this.over |= new.is_empty();
                 if this.is_hypers() && !new.is_empty() {
                     this.phase.set(HEAD);
-                    this.line_ended = this.line_ended || new.contains(&b'\n');
+                    if !this.line_ended {
+                        let end = new.iter().position(|byte| *byte == b'\n');
+                        this.line += end.unwrap_or(new.len());
+                        this.line_ended = end.is_some();
+                    }
                 }
                 Poll::Ready(Ok(()))
             }
@@ -241,7 +263,7 @@ impl AsyncWrite for Guarded {
         if this.phase.get() == ANSWERED {
             this.phase.set(IDLE);
             this.idle_until = Instant::now() + this.limits().keep_alive;
-            (this.head_until, this.line_ended) = (None, false);
+            (this.head_until, this.line_ended, this.line) = (None, false, 0);
             // Hyper waited for the next request before it wrote this answer, and may not ask again.
             if this.is_over(this.idle_until, cx) {
                 cx.waker().wake_by_ref();

@@ -5,8 +5,8 @@ use contract::agents::{AgentAnswer, AgentPage, CreateAgent};
 use super::parameters::page;
 use super::{Chapter, Operation};
 
-/// The header that says what was changed of a config.
-pub(super) const NORMALIZED: &[&str] = &["x-errand-normalized"];
+/// The headers that say what was changed of a config, and what of it will not work.
+pub(super) const NORMALIZED: &[&str] = &["x-errand-normalized", "x-errand-warning"];
 
 pub(crate) fn list() -> Operation {
     const TEXT: &str = "The agents of the key's team, the newest first.";

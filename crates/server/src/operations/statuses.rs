@@ -86,7 +86,7 @@ pub(crate) const CODES: [Code; 23] = [
         .means("The server failed. Its log has the cause under the request's id."),
     code("unavailable", 503, Given::Always)
         .means(
-            "Not now: the database is away, the server is going down, too many connections are open or too much is being uploaded, or the request took too long. Nothing was done, unless the message says that it may have been.",
+            "Not now: the database is away, the server is going down, too many connections or event streams are open or too much is being uploaded, or the request took too long. Nothing was done, unless the message says that it may have been.",
         )
         .with(&["retry-after"]),
     code("storage_full", 507, Given::Writing).means("The disk is full. Nothing was stored; reading still works."),

@@ -7,6 +7,7 @@ use domain::human_requests::{HumanRequest, Kind};
 use domain::runs::{Event, Status};
 use serde_json::{Value, json};
 use storage::StoreError;
+use tower::ServiceExt;
 
 use crate::house::{Answer, House, KEY, OTHER_KEY, config, request, text};
 
@@ -171,4 +172,25 @@ async fn every_change_leaves_one_row_and_nothing_else_does() {
     let was: Vec<_> = log.iter().map(|entry| entry.before.is_some()).collect();
     assert_eq!(was, [false, false, false, false, true, true, false, false]);
     assert_ne!(build, text(&second["build"]["id"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_uploads_at_once_with_one_key_only_the_one_that_is_told_so_is_there() {
+    let house = House::new().await;
+    let sandbox = text(&house.post("/v1/sandboxes", json!({})).await.success(201)["sandbox_id"]);
+    let path = format!("/v1/sandboxes/{sandbox}/files");
+    for round in 0..20 {
+        let sends = (1..=4_usize).map(|size| {
+            let asked = request("POST", &format!("{path}?path=a"), KEY).header("idempotency-key", format!("k{round}"));
+            let asked = asked.body(Body::from("x".repeat(size * 10_000))).expect("a request");
+            let router = house.router.clone();
+            tokio::spawn(async move { (size, router.oneshot(asked).await.expect("an answer").status().as_u16()) })
+        });
+        let told = futures_util::future::join_all(sends).await;
+        let told: Vec<_> = told.into_iter().map(|sent| sent.expect("an answer")).collect();
+        let done: Vec<_> = told.iter().filter(|(_, status)| *status == 201).map(|(size, _)| size * 10_000).collect();
+        let listed = house.get(&path).await.success(200);
+        assert_eq!(json!([listed["files"][0]["size_bytes"]]), json!(done), "{told:?}");
+        assert!(told.iter().all(|(_, status)| matches!(status, 201 | 409 | 422)), "{told:?}");
+    }
 }

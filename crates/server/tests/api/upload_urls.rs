@@ -43,6 +43,23 @@ async fn listed(house: &House, sandbox: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_part_of_a_file_or_one_in_an_encoding_is_no_file() {
+    let house = House::new().await;
+    let sandbox = sandbox(&house).await;
+    let url = url(&house, &sandbox, "/workspace/a.csv").await;
+    put(&house, &url, "whole").await.success(200);
+    for (name, value) in [("content-range", "bytes 4-7/8"), ("content-encoding", "gzip")] {
+        for path in [&url, &format!("{sandbox}/files?path=a.csv"), "/v1/files?path=a.csv"] {
+            let sent = request(if *path == url { "PUT" } else { "POST" }, path, KEY).header(name, value);
+            house.send(sent.body(Body::from("part")).expect("a request")).await.refusal(400, "invalid_request");
+        }
+    }
+    assert_eq!(house.get(&format!("{sandbox}/files/content?path=a.csv")).await.body, b"whole"[..]);
+    let asked = Request::builder().method("PUT").uri(&url).header("content-encoding", "identity");
+    house.send(asked.body(Body::from("x")).expect("a request")).await.success(200);
+}
+
+#[tokio::test]
 async fn a_page_from_anywhere_may_send_to_a_url_and_to_nothing_else() {
     let house = House::new().await;
     let url = url(&house, &sandbox(&house).await, "/workspace/a.csv").await;
@@ -94,7 +111,10 @@ async fn a_file_comes_without_a_key_as_often_as_it_takes() {
     let rows = house.app.db.read::<_, StoreError, _>(async move |tx| storage::audit::page(tx, team, 0, 100).await);
     let rows = rows.await.expect("the audit log");
     let told: Vec<_> = rows.iter().map(|row| (row.what.as_str(), row.who.starts_with("key:"))).collect();
-    let puts = std::iter::repeat_n(("upload_url.put", true), 6);
+    let puts = ["put", "put", "post", "put", "put", "put"].map(|method| match method {
+        "post" => ("upload_url.post", true),
+        _ => ("upload_url.put", true),
+    });
     assert_eq!(
         told,
         [("sandbox.create", true), ("upload_url.create", true)].into_iter().chain(puts).collect::<Vec<_>>()
@@ -268,8 +288,7 @@ async fn one_that_stalls_is_cut_off() {
     let stalled = stream::iter([Ok::<_, std::io::Error>(vec![1; 500_000])]).chain(stream::pending());
     // From here on the clock leaps to whatever is waited for.
     tokio::time::pause();
-    let told = put(&house, &asked, Body::from_stream(stalled)).await.refusal(400, "invalid_request");
-    assert!(told.contains("60 s"), "{told}");
+    put(&house, &asked, Body::from_stream(stalled)).await.refusal(408, "request_timeout");
     assert_eq!((listed(&house, &place).await, waiting(&house)), (json!([]), 0));
 }
 

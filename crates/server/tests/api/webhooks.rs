@@ -78,6 +78,22 @@ pub(crate) fn body(received: &Received) -> Value {
 }
 
 #[tokio::test]
+async fn the_next_try_is_made_as_soon_as_it_is_due() {
+    let house = House::new().await;
+    let hook = Hook::start(|_, number| if number == 1 { Conduct::Status(500) } else { Conduct::Ok }).expect("a hook");
+    let delivering = deliver(&house);
+    failed(&house, &hook.url("/")).await;
+    hook.until("/", 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Nobody rings; five seconds and a fifth is the longest of the first pauses.
+    let began = std::time::Instant::now();
+    house.ambient.advance_ms(6_000);
+    hook.until("/", 2).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    drop(delivering);
+}
+
+#[tokio::test]
 async fn what_happens_to_a_run_is_sent_signed() {
     let house = House::new().await;
     let hook = Hook::start(|_, _| Conduct::Ok).expect("a hook");

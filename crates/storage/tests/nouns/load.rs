@@ -111,9 +111,11 @@ async fn lines_are_of_a_team_and_an_origin_and_the_longest_due_comes_first(engin
     }
     let line = |whose: usize, origin: &str| webhooks::Line { team: runs[whose].0, origin: origin.to_owned() };
     let lines = async || house.db.read(async |tx| webhooks::lines(tx).await).await.unwrap();
+    let next = async || house.db.read(async |tx| webhooks::next_ms(tx).await).await.unwrap();
     house.at(at(1_999)).await;
-    assert_eq!(lines().await, []);
+    assert_eq!((lines().await, next().await), (vec![], Some(1)));
     house.at(at(4_000)).await;
+    assert_eq!(next().await, Some(5_000), "of what is not due yet");
     assert_eq!(lines().await, [line(1, "https://b"), line(0, "https://b"), line(1, "https://a")]);
     // What is claimed is no longer due, and a claim takes nothing of another line.
     let (token, own) = (house.id(), line(0, "https://b"));
