@@ -50,6 +50,8 @@ struct Minute {
     own: u32,
     /// Requests that any node may still take, as far as this one knows.
     left: u32,
+    /// Requests that this node took, those included of which the database knows nothing.
+    taken: u32,
 }
 
 /// How one request came out.
@@ -82,7 +84,7 @@ impl Rates {
         // Held while the database is asked, so that a burst does not take a share a request.
         let mut minute = minute.lock().await;
         if minute.number != number {
-            *minute = Minute { number, own: 0, left: limit };
+            *minute = Minute { number, own: 0, left: limit, taken: 0 };
         }
         if minute.own == 0 && minute.left > 0 {
             minute.take(db, key.id, limit).await;
@@ -115,10 +117,13 @@ impl Minute {
         } else {
             None
         };
-        // Without the others this node counts for itself, but not for longer than that lasts.
+        // Without the others this node counts for itself, but not for longer than that lasts. What it takes so, the database does not learn of.
         let alone = (limit / PART_ALONE).clamp(1, self.left);
         let share = taken.unwrap_or(Share { got: alone, left: self.left - alone });
-        (self.own, self.left) = (share.got, share.left);
+        let room = limit.saturating_sub(self.taken);
+        self.own = share.got.min(room);
+        self.taken += self.own;
+        self.left = share.left.min(room - self.own);
     }
 }
 

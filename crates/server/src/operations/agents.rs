@@ -6,7 +6,7 @@ use super::parameters::page;
 use super::{Chapter, Operation};
 
 /// The headers that say what was changed of a config, and what of it will not work.
-pub(super) const NORMALIZED: &[&str] = &["x-errand-normalized", "x-errand-warning"];
+pub(super) const OF_CONFIGS: &[&str] = &["x-errand-normalized", "x-errand-warning"];
 
 pub(crate) fn list() -> Operation {
     const TEXT: &str = "The agents of the key's team, the newest first.";
@@ -41,7 +41,7 @@ pub(crate) fn create() -> Operation {
     Operation::of::<AgentAnswer>("agent.create", Chapter::Agents, "Create an agent", TEXT)
         .takes::<CreateAgent>()
         .creates()
-        .tells(NORMALIZED)
+        .tells(OF_CONFIGS)
         .lists(&[400, 401, 500])
         .example(
             "",

@@ -2,7 +2,7 @@
 
 use contract::builds::{BuildAnswer, BuildPage, CreateBuild, NewBuildAnswer};
 
-use super::agents::NORMALIZED;
+use super::agents::OF_CONFIGS;
 use super::parameters::page;
 use super::{Chapter, Operation};
 
@@ -50,7 +50,7 @@ pub(crate) fn create() -> Operation {
     Operation::of::<NewBuildAnswer>("build.create", Chapter::Builds, "Add a build", TEXT)
         .takes::<CreateBuild>()
         .creates()
-        .tells(NORMALIZED)
+        .tells(OF_CONFIGS)
         .lists(&[400, 401, 404, 500])
         .gives(&["not_found"])
         .example(

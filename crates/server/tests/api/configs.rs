@@ -7,7 +7,7 @@ use domain::builds::{Defaults, normalise};
 use serde_json::{Value, json};
 use testkit::schemas::Contract;
 
-use crate::house::NOBODY;
+use crate::house::{House, NOBODY};
 
 const WHEN: &str = "2026-11-23T14:00:00.000Z";
 
@@ -129,4 +129,32 @@ fn the_shapes_of_configs_are_those_that_are_taken() {
     }
     println!("{taken} taken, {repaired} repaired, {refused} refused");
     assert!(taken > 100 && refused > 300 && repaired > 5, "{taken} taken, {repaired} repaired, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_server_that_can_never_be_called_is_warned_of() {
+    let house = House::new().await;
+    let (agent, _) = house.agent().await;
+    for (url, warned) in [
+        ("https://crm.example/mcp", false),
+        ("errand://mcp/files", false),
+        ("https://10.0.0.1/mcp", true),
+        ("ftp://crm.example/", true),
+        ("nonsense", true),
+    ] {
+        let tool = json!({"type": "mcp", "server_label": "crm", "server_url": url});
+        let config = json!({"version": "v1", "data": {"model": "m", "input": "i", "tools": [tool]}});
+        let of_agent = json!({"name": "A", "build": {"name": "b", "config": config}});
+        let of_build = json!({"agent_id": agent, "name": "b", "config": config});
+        for (path, body) in [("/v1/agents", of_agent), ("/v1/builds", of_build)] {
+            let made = house.post(path, body).await;
+            made.success(201);
+            let told = made.header("x-errand-warning");
+            assert_eq!(
+                told.is_some_and(|told| told.starts_with(&format!("server_url \"{url}\": "))),
+                warned,
+                "{url}: {told:?}"
+            );
+        }
+    }
 }

@@ -68,6 +68,25 @@ async fn a_burst_is_counted_to_the_request() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 60);
 }
 
+/// What a node took without the database is not given again when that is back.
+#[tokio::test]
+async fn a_node_serves_no_more_than_the_limit_however_often_the_database_comes_and_goes() {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    let mut house = House::on_postgres(&cluster).await;
+    house.restart(|app| app.requests_per_minute = 50);
+    let mut served = 0;
+    for standbys in ["*", "", "*", ""] {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standbys}'");
+        cluster.psql("errand", &set).expect("a setting");
+        cluster.psql("errand", "SELECT pg_reload_conf()").expect("a reload");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        for _ in 0..20 {
+            served += usize::from(house.get("/v1/agents").await.status == 200);
+        }
+    }
+    assert_eq!(served, 50);
+}
+
 /// Reading must not depend on writing: a primary whose standby is away takes no commit, and answers.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_is_read_all_the_same() {

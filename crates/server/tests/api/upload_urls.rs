@@ -72,10 +72,11 @@ async fn a_page_from_anywhere_may_send_to_a_url_and_to_nothing_else() {
     let told = |name| asked.headers().get(name).and_then(|value| value.to_str().ok());
     assert_eq!((asked.status().as_u16(), told("access-control-allow-origin")), (200, Some("*")));
     assert_eq!(told("access-control-allow-methods"), Some("PUT,POST"));
-    assert_eq!(told("access-control-allow-headers"), Some("*"));
+    assert_eq!((told("access-control-allow-headers"), told("access-control-max-age")), (Some("*"), Some("3600")));
     let sent = Request::builder().method("PUT").uri(&url).header("origin", "https://pages.example");
     let sent = house.send(sent.body(Body::from("x")).expect("a request")).await;
     assert_eq!((sent.status, sent.header("access-control-allow-origin")), (200, Some("*")));
+    assert_eq!(sent.header("access-control-expose-headers"), Some("*"), "such as Retry-After");
     for elsewhere in ["/v1/agents", "/v1/files", "/v1/documentation"] {
         let asked = ask(elsewhere).await;
         assert!(!asked.headers().contains_key("access-control-allow-origin"), "{elsewhere}");

@@ -47,6 +47,8 @@ async fn a_uri_has_a_longest_length() {
         (8 * 1024 + 1, 414, "uri_too_long"),
         (30 * 1024, 414, "uri_too_long"),
         // Longer than any head: the line never ends.
+        (33 * 1024, 414, "uri_too_long"),
+        (40 * 1024, 414, "uri_too_long"),
         (60 * 1024, 414, "uri_too_long"),
         (300 * 1024, 414, "uri_too_long"),
     ] {

@@ -30,6 +30,19 @@ fn v2(key: &str, value: Value) -> Value {
     config
 }
 
+fn server(url: &str) -> Value {
+    json!({"type": "mcp", "server_label": "x", "server_url": url})
+}
+
+#[test]
+fn a_server_url_is_any_text_without_a_user() {
+    for url in ["https://x/@a?b=c@d#e@f", "errand://mcp/files", "nonsense", "", "https://x\\@y"] {
+        assert_eq!(served(&v1("tools", json!([server(url)])))["data"]["tools"][0]["server_url"], url);
+    }
+    let told = flaw(&v1("tools", json!([server("https://u:hush@x/")]))).to_string();
+    assert!(!told.contains("hush"), "{told}");
+}
+
 #[test]
 fn c1_the_documented_example_is_served_as_the_contract_shows() {
     let submitted = json!({"version": "v2", "data": {
@@ -104,6 +117,8 @@ fn a5_what_could_not_be_served_is_refused_where_it_stands() {
         (v1("top_p", json!(-0.1)), "/config/data/top_p"),
         (v1("store", json!("yes")), "/config/data/store"),
         (v1("tools", json!([{"type": "mcp", "server_label": "x"}])), "/config/data/tools/0/server_url"),
+        (v1("tools", json!([server("https://u:p@x/mcp")])), "/config/data/tools/0/server_url"),
+        (v1("tools", json!([server("u@x")])), "/config/data/tools/0/server_url"),
         (v1("text", json!({"format": {"type": "json_schema"}})), "/config/data/text/format/type"),
         (v1("files", json!(["a", 1])), "/config/data/files/1"),
         (v2("input", json!(null)), "/config/data/input"),
