@@ -121,7 +121,7 @@ impl Tool {
         if names_somebody(server_url.string()?) {
             return Err(Flaw::new(
                 server_url.pointer(),
-                "expected a URL without user name and password; give `headers`, whose values are kept sealed",
+                "a URL without user name and password; give `headers`, whose values are kept sealed",
             ));
         }
         let server_url = server_url.string()?;
